@@ -1,0 +1,77 @@
+"""Durations (`100ms`, `30s`, `5m`, `1h30m`, `7d`) and sizes (`64Ki`, `1Mi`) as users write them.
+
+Inside they are seconds as `float` and bytes as `int`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"^(\d+)(Ki|Mi|Gi)?$")
+_BYTES = {None: 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
+MAX_SECONDS = 3650 * 86400.0
+"""Ten years: longer waits are a mistake, and stay far inside what `datetime` can add."""
+
+
+def parse_duration(text: object) -> float:
+    """Read a duration into seconds.
+
+    Raises:
+        ValueError: not a duration, or over ten years.
+    """
+    if isinstance(text, bool) or not isinstance(text, str):
+        msg = f"a duration is text such as 100ms, 30s, 5m or 7d, not {text!r}"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueErrors
+    parts = _PART.findall(text)
+    if not parts or "".join(n + unit for n, unit in parts) != text:
+        msg = f'"{text}" is not a duration; write 100ms, 30s, 5m, 1h30m or 7d'
+        raise ValueError(msg)
+    seconds = sum(float(n) * _SECONDS[unit] for n, unit in parts)
+    if seconds > MAX_SECONDS:
+        msg = f'"{text}" is longer than ten years'
+        raise ValueError(msg)
+    return float(seconds)
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds as the shortest duration that reads back to the same number of milliseconds."""
+    millis = round(seconds * 1000)
+    if millis == 0:
+        return "0s"
+    out = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, millis = divmod(millis, size)
+        out += f"{count}{unit}" if count else ""
+    return out
+
+
+def parse_size(text: object) -> int:
+    """Read a size into bytes.
+
+    Raises:
+        ValueError: not a size.
+    """
+    match = _SIZE.match(str(text)) if isinstance(text, str | int) and not isinstance(text, bool) else None
+    if match is None:
+        msg = f"{text!r} is not a size; write 65536, 64Ki, 1Mi or 2Gi"
+        raise ValueError(msg)
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def _seconds(value: object) -> float:
+    """Accept what was parsed before (a float) or text."""
+    return value if isinstance(value, float) else parse_duration(value)
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "maxLength": 32}),
+]
+"""Seconds inside, duration text in the manifest."""

@@ -1,0 +1,84 @@
+"""Ids, tasks' names and the one clock format: what every other room needs to name a thing.
+
+Times are aware UTC datetimes inside and RFC 3339 with microseconds and `Z` on the wire.
+Clock and randomness are passed in where a decision depends on them; here are only the sources.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from datetime import UTC, datetime
+from typing import NewType
+from uuid import UUID, uuid5
+
+RunId = NewType("RunId", str)
+CheckpointId = NewType("CheckpointId", str)
+TaskKey = NewType("TaskKey", str)
+
+NAMESPACE = UUID("6f1c9d0e-52a4-5b7e-9d6b-0c3a1f7e4d21")
+"""Namespace of every name-based id that is not derived from a Workflow's own uid."""
+
+_TASK = re.compile(r"^(?P<step>[a-z0-9]([-a-z0-9]*[a-z0-9])?)#(?P<visit>[1-9]\d*)(\[(?P<item>\d+)\])?$")
+
+
+def task_key(step: str, visit: int, item: int | None = None) -> TaskKey:
+    """Name a task: `step#visit`, in a foreach `step#visit[position]`."""
+    return TaskKey(f"{step}#{visit}" if item is None else f"{step}#{visit}[{item}]")
+
+
+def parse_task_key(text: str) -> tuple[str, int, int | None]:
+    """Split a task's name into step, visit and position.
+
+    Raises:
+        ValueError: the text is not a task's name.
+    """
+    match = _TASK.match(text)
+    if match is None:
+        msg = f'"{text}" is not a task; write it as step#visit or step#visit[position]'
+        raise ValueError(msg)
+    item = match["item"]
+    return match["step"], int(match["visit"]), None if item is None else int(item)
+
+
+def new_id(now: float | None = None) -> str:
+    """Make a UUIDv7: 48 bits of milliseconds, then random bits (RFC 9562, 5.7)."""
+    millis = int((time.time() if now is None else now) * 1000)
+    tail = os.urandom(10).hex()
+    head = f"{millis:012x}"
+    variant = "89ab"[int(tail[3], 16) & 3]
+    return f"{head[:8]}-{head[8:]}-7{tail[:3]}-{variant}{tail[4:7]}-{tail[7:19]}"
+
+
+def run_id_for(uid: str, nonce: str = "") -> RunId:
+    """Derive a run's id from the Workflow's uid and the resume nonce, the same for whoever asks."""
+    return RunId(str(uuid5(UUID(uid), nonce)))
+
+
+def short_id(run_id: str) -> str:
+    """The short form for people: the last 8 characters."""
+    return run_id[-8:]
+
+
+def utc_now() -> datetime:
+    """The present as an aware UTC datetime."""
+    return datetime.now(UTC)
+
+
+def to_wire(moment: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC, e.g. `2026-01-02T03:04:05.000006Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_wire(text: str) -> datetime:
+    """Read an RFC 3339 moment.
+
+    Raises:
+        ValueError: not RFC 3339, or without a zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        msg = f'"{text}" has no time zone'
+        raise ValueError(msg)
+    return moment.astimezone(UTC)
