@@ -10,14 +10,16 @@ Names are not checked here: an edge may lead to a step that does not exist.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from cairn_runtime.model.workflow import Step
 
 EdgeKind: TypeAlias = Literal["needs", "next", "catch", "goto"]
 
 
-class Edge(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Edge:
     """One way from a step to another.
 
     `index` is the position in the field that drew it: in the target's `needs`, in the source's `next` or `goto`;

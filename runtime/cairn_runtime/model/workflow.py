@@ -8,13 +8,17 @@ Names are camelCase in YAML and snake_case here.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from cairn_runtime.model.durations import Duration
-from cairn_runtime.model.values import JSONValue
+
+if TYPE_CHECKING:
+    from cairn_runtime.model.values import JSONValue
+else:
+    JSONValue = Any  # pydantic would walk every value again; what comes here was read as JSON already
 
 API_VERSION = "cairn.dev/v1alpha1"
 KIND = "Workflow"
