@@ -1,0 +1,35 @@
+"""The words that Cairn writes into a cluster: one place for what would be a string in many.
+
+Kinds and short names are those of the custom resource definitions; labels and annotations are what people
+select and set with kubectl. Whoever builds, watches or prints an object takes the word from here.
+Constants only: nothing is imported and nothing computed.
+"""
+
+from __future__ import annotations
+
+GROUP = "cairn.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "cairn"
+
+WORKFLOW_KIND = "Workflow"
+WORKFLOW_PLURAL = "workflows"
+WORKFLOW_SHORT = "cwf"
+
+CHECKPOINT_KIND = "Checkpoint"
+CHECKPOINT_PLURAL = "checkpoints"
+CHECKPOINT_SHORT = "ckpt"
+
+WORKFLOW_LABEL = f"{GROUP}/workflow"
+"""Name of the Workflow that a pod or a Checkpoint belongs to."""
+RUN_LABEL = f"{GROUP}/run"
+"""Run id, on pods and Checkpoints."""
+EPOCH_LABEL = f"{GROUP}/epoch"
+"""Epoch that a pod was made for."""
+
+PIN_ANNOTATION = f"{GROUP}/pin"
+"""`true` on a Checkpoint keeps it from every prune."""
+
+STORE_SECRET_PREFIX = "cairn-store-"  # noqa: S105 - the name of a Secret, not what is in it
+"""A runner reads the URL of store `x` from key `url` of the Secret `cairn-store-x` of its own namespace."""
+STORE_SECRET_KEY = "url"  # noqa: S105 - the same
