@@ -15,12 +15,13 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
+JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
 JSONObject: TypeAlias = dict[str, JSONValue]
 
 MAX_DEPTH = 200
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _PLAIN = frozenset({str, bool, type(None)})
+_SUBCLASSED: tuple[type[Any], ...] = (bool, int, float, str, list)
 
 
 class NotJSON(ValueError):
@@ -79,7 +80,7 @@ def _foreign(value: Any, path: str, depth: int) -> JSONValue:  # noqa: ANN401 - 
         return _object(value, path, depth)
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):
         return _object({key: value[key] for key in value.keys()}, path, depth)  # noqa: SIM118 - a foreign Mapping
-    for plain in (bool, int, float, str, list):
+    for plain in _SUBCLASSED:
         if isinstance(value, plain):
             return jsonify(plain(value), path, depth + 1)
     raise NotJSON(path, kind_name(value))
