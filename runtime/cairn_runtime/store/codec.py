@@ -7,8 +7,8 @@ The salt keeps two equal states from having one digest.
 Flags: bit 0 says that the body is a zstd frame; bit 1 that it is encrypted, which this release cannot read.
 A new flag needs a new format byte.
 
-Reading trusts nothing: sizes are bounded before anything is unpacked, the digest is checked before anything is
-parsed, and bytes that are not what was written are `CheckpointCorrupted`, whatever they are.
+Reading trusts nothing: sizes are bounded before anything is unpacked, the digest is checked before anything
+is parsed, and bytes that are not what was written are `CheckpointCorrupted`, whatever they are.
 Only an unknown format and a missing key are told apart from that, because there the history is sound and must
 not be passed over.
 No I/O, no randomness: the salt is passed in.
@@ -19,16 +19,20 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import orjson
 import zstandard
 
-from cairn_runtime.errors import CheckpointCorrupted, CheckpointTooLarge, FormatUnknown, KeyMissing, WriteRefused
-
-if TYPE_CHECKING:
-    from cairn_runtime.model.values import JSONObject
-    from cairn_runtime.store.base import Checkpoint
+from cairn_runtime.errors import (
+    CheckpointCorrupted,
+    CheckpointTooLarge,
+    FormatUnknown,
+    KeyMissing,
+    WriteRefused,
+)
+from cairn_runtime.model.values import JSONObject
+from cairn_runtime.store.base import Checkpoint
 
 FORMAT_VERSION = 1
 """What this release writes, and the newest that it reads; also `Checkpoint.format_version`."""
@@ -86,7 +90,7 @@ class Codec:
 
         Raises:
             CheckpointTooLarge: over a bound.
-            WriteRefused: not JSON; values that came through `jsonify` always are, but for lone surrogates in text.
+            WriteRefused: not JSON.
         """
         if len(salt) != SALT_BYTES:
             msg = f"a salt has {SALT_BYTES} bytes, not {len(salt)}"
@@ -191,7 +195,7 @@ def _corrupted(why: str) -> CheckpointCorrupted:
 
 def _unknown(version: int) -> FormatUnknown:
     return FormatUnknown(
-        f"a checkpoint has format {version}; this release reads up to {FORMAT_VERSION}: use a newer release of Cairn"
+        f"a checkpoint has format {version}; this release reads up to {FORMAT_VERSION}: use a newer one"
     )
 
 
