@@ -1,0 +1,68 @@
+# The same few commands for everyone; `make` alone lists them.
+#
+# Everything runs in .venv, which is made when first needed and brought up to date when pyproject.toml changes.
+# make PYTHON=python3.12 venv    chooses the interpreter (3.11 to 3.13)
+# make WORKERS=0 test            runs the tests in one process, e.g. for a debugger
+# make TESTS=tests/unit test     runs a part of them
+
+PYTHON  ?= python3
+WORKERS ?= auto
+TESTS   ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.dev-installed
+BENCH := $(VENV)/.bench-installed
+PIP   := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check bench format docs clean
+
+help: ## List these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## Make .venv with Cairn in it, editable, and all development tools
+
+demo: $(READY) ## Run a real workflow, kill it halfway, watch it go on (a minute, no cluster)
+	@$(BIN)/python examples/license-report/demo.py
+
+test: check ## Everything a change must pass: check, then the unit, contract and crash tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 $(TESTS)
+
+check: $(READY) ## Format, lint, types, import walls, generated pages; changes nothing
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; run: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python docs/generate.py --check
+
+bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
+	@$(BIN)/python -m bench
+
+format: $(READY) ## Format the code and mend what the linter can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+docs: $(READY) ## Write docs/reference again from the code
+	@$(BIN)/python docs/generate.py
+
+clean: ## Remove caches and build products; keeps .venv and .cairn
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(MAKE) --no-print-directory $(VENV)-fresh
+	@echo "installing Cairn and its development tools into $(VENV) ..."
+	@$(PIP) install --editable '.[dev]'
+	@touch $@
+
+$(BENCH): $(READY)
+	@$(PIP) install --editable '.[dev,bench]'
+	@touch $@
+
+.PHONY: $(VENV)-fresh
+$(VENV)-fresh:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "Cairn needs Python 3.11, 3.12 or 3.13; choose one with: make PYTHON=python3.12 venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	  exit 1; }

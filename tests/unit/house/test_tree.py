@@ -1,0 +1,89 @@
+"""What the tree of files promises to whoever opens it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SKIPPED = {"build", "dist", "node_modules", "__pycache__"}
+MACHINE_PATHS = ["/" + word + "/" for word in ("work", "root", "tmp/cairn")]
+"""Paths of one machine; written so that this file does not contain them itself."""
+
+
+def files() -> list[Path]:
+    """Every file of the project: no caches, no build products, no dot directories but .ci."""
+    found = []
+    for top in ROOT.iterdir():
+        if top.is_file():
+            found.append(top)
+        elif top.name not in SKIPPED and (top.name == ".ci" or not top.name.startswith(".")):
+            found += [path for path in top.rglob("*") if path.is_file() and not SKIPPED & set(path.parts)]
+    return [path for path in found if path.suffix != ".pyc"]
+
+
+def name(path: Path) -> str:
+    """A file's path as the test's id."""
+    return str(path.relative_to(ROOT))
+
+
+MODULES = [
+    path for path in files() if path.suffix == ".py" and name(path).startswith(("operator/", "runtime/"))
+]
+PAGES = [path for path in files() if path.suffix == ".md"]
+
+
+def text(path: Path) -> str | None:
+    """What a file says; None where it is not text."""
+    try:
+        return path.read_text()
+    except UnicodeDecodeError:
+        return None
+
+
+def test_no_file_names_a_path_of_one_machine():
+    """The tree works wherever it is cloned to."""
+    named = {(name(path), word) for path in files() for word in MACHINE_PATHS if word in (text(path) or "")}
+
+    assert named == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_every_module_says_what_room_it_is(path):
+    """A module begins with a docstring whose first line is a whole sentence."""
+    said = ast.get_docstring(ast.parse(path.read_text()))
+
+    assert said, "no docstring"
+    assert re.search(r"[.:]$", said.splitlines()[0]), said.splitlines()[0]
+
+
+def targets() -> dict[str, str]:
+    """The Makefile's commands and what its help says about each."""
+    lines = re.findall(r"^([a-z-]+):[^#\n]*## (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return dict(lines)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_make_command_in_a_page_is_there(page):
+    """What a page tells a reader to type exists in the Makefile."""
+    typed = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE))
+
+    assert typed <= set(targets())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_in_a_page_leads_to_a_file(page):
+    """A relative link points at something in the tree."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_begins_with_two_commands():
+    """A reader's first minute: see it work, then run the tests."""
+    readme = (ROOT / "README.md").read_text()
+
+    assert re.findall(r"^make (\w+)", readme, re.MULTILINE)[:2] == ["demo", "test"]
