@@ -1,0 +1,169 @@
+"""From a URL to a store: `memory:`, `file:///dir`, `sqlite:///path`, and schemes from outside.
+
+A store's module is loaded only when its scheme is used, so that nobody pays for a driver that is not needed.
+Stores from outside register a callable `(StoreUrl) -> Store` in the entry point group `cairn.stores`, under
+their scheme.
+
+Nothing is passed over: an option that the store does not know, a host where none belongs, a scheme that is
+not installed are faults.
+A password never appears in an error, in `safe` or in a repr.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TypeAlias
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from cairn_runtime.errors import Fault, StoreUrlInvalid
+from cairn_runtime.store.base import Store
+
+ENTRY_POINTS = "cairn.stores"
+
+_BUILT_IN = {
+    "file": ("cairn_runtime.store.file", "FileStore"),
+    "memory": ("cairn_runtime.store.memory", "MemoryStore"),
+    "sqlite": ("cairn_runtime.store.sqlite", "SQLiteStore"),
+}
+_LATER = {"postgresql": "postgres", "postgres": "postgres", "redis": "redis", "rediss": "redis"}
+_FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, file:///absolute/folder or memory:"
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+# To the last @, so that a password with a stray / or ? in it is covered as well.
+_PASSWORD = re.compile(r"(://[^:/?#@]*:).*@", re.DOTALL)
+_SECRET_OPTION = re.compile(r"([?&](?:[^=&#]*(?:pass|secret|token|key)[^=&#]*)=)[^&#]*", re.IGNORECASE)
+
+Factory: TypeAlias = Callable[["StoreUrl"], Store]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrl:
+    """A store's address, taken apart."""
+
+    scheme: str
+    path: str
+    """What stands between scheme or host and the options, %-escapes decoded, leading slashes as written."""
+    host: str = field(repr=False)
+    """User, password, host and port as written; empty for local stores."""
+    options: Mapping[str, str]
+    safe: str
+    """The address without any password, for people."""
+    full: str = field(repr=False)
+    """The address as given."""
+
+    def check_options(self, *known: str) -> None:
+        """Refuse options that the store does not know.
+
+        Raises:
+            StoreUrlInvalid: naming each of them.
+        """
+        faults = [
+            Fault(f"{self.safe}: ?{name}=", _unknown(name, known))
+            for name in self.options
+            if name not in known
+        ]
+        if faults:
+            raise StoreUrlInvalid(faults)
+
+
+async def open_store(url: str) -> Store:
+    """Make the store for a URL and open it.
+
+    Raises:
+        StoreUrlInvalid: the URL cannot be used.
+        StoreUnavailable, StoreUnusable, StoreTooNew: see `Store.open`.
+    """
+    store = store_for(url)
+    await store.open()
+    return store
+
+
+def store_for(url: str) -> Store:
+    """Make the store for a URL without opening it.
+
+    Raises:
+        StoreUrlInvalid: the URL cannot be used.
+    """
+    parsed = parse_store_url(url)
+    return _factory(parsed)(parsed)
+
+
+def parse_store_url(url: str) -> StoreUrl:
+    """Take a store's URL apart.
+
+    Raises:
+        StoreUrlInvalid: not a URL, or an option stands in it twice.
+    """
+    safe = safe_url(url)
+    match = _SCHEME.match(url)
+    if match is None:
+        raise StoreUrlInvalid([Fault(safe, f"not a store's URL; write {_FORMS}")])
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise StoreUrlInvalid([Fault(safe, f"not a URL ({error}); write {_FORMS}")]) from None
+    if parts.fragment:
+        raise StoreUrlInvalid([Fault(safe, 'a "#" has no meaning here; write it as %23')])
+    path = unquote(parts.path)
+    if "\0" in path:
+        raise StoreUrlInvalid([Fault(safe, "a path cannot hold a zero byte")])
+    return StoreUrl(parts.scheme.lower(), path, parts.netloc, _options(parts, safe), safe, url)
+
+
+def safe_url(url: str) -> str:
+    """Return the URL without any password, whatever it looks like otherwise."""
+    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
+
+
+def schemes() -> list[str]:
+    """List the schemes that are installed."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def _options(parts: SplitResult, safe: str) -> dict[str, str]:
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    options = dict(pairs)
+    if len(options) != len(pairs):
+        raise StoreUrlInvalid([Fault(safe, "an option stands in the URL twice")])
+    return options
+
+
+def _factory(url: StoreUrl) -> Factory:
+    """Find who makes stores for this scheme; built-in ones cannot be replaced from outside."""
+    if url.scheme in _BUILT_IN:
+        module, name = _BUILT_IN[url.scheme]
+        factory: Factory = getattr(import_module(module), name)
+        return factory
+    points = [point for point in entry_points(group=ENTRY_POINTS) if point.name == url.scheme]
+    if not points:
+        raise StoreUrlInvalid([Fault(url.safe, _not_installed(url.scheme))])
+    if len(points) > 1:
+        owners = ", ".join(sorted(point.value for point in points))
+        raise StoreUrlInvalid([Fault(url.safe, f'several packages provide "{url.scheme}": {owners}')])
+    try:
+        factory = points[0].load()
+    except Exception as error:  # a package from outside may raise anything while it loads
+        text = f"its store {points[0].value} cannot be loaded: {type(error).__name__}: {error}"
+        raise StoreUrlInvalid([Fault(url.safe, text)]) from error
+    return factory
+
+
+def _not_installed(scheme: str) -> str:
+    if scheme in _LATER:
+        extra = _LATER[scheme]
+        return (
+            f'this release has no {extra} store; the extra "{extra}" only reserves its driver. Use {_FORMS}'
+        )
+    return _unknown(scheme, schemes(), f"no store is installed for {scheme}:")
+
+
+def _unknown(name: str, known: tuple[str, ...] | list[str], problem: str = "unknown option") -> str:
+    """Say what there is instead, and what may have been meant."""
+    close = get_close_matches(name, known, n=1)
+    meant = f'; did you mean "{close[0]}"?' if close else ""
+    there = f"there is {', '.join(known)}" if known else "this store has none"
+    return f"{problem}; {there}{meant}"
