@@ -347,9 +347,10 @@ class Store(Protocol):
         """Append checkpoints `expected_head + 1 ...` and change the row, in one atomic step.
 
         An empty list changes the row only. Sent again with the same write_id after it was applied (even if
-        other commits followed) it is success.
+        other commits followed) it is success. Without an outcome the row keeps its phase and waits.
 
         Raises:
+            ValueError: the checkpoints are no sequence from `expected_head + 1` of this run and write.
             Superseded: fence or head are not the row's and the write was not ours.
             RunNotFound: no such run, or deleted; never a new row.
             StoreUnavailable: no answer; send the same again.
@@ -377,7 +378,11 @@ class Store(Protocol):
         """Read what checkpoint `seq` (None: the head) is folded from, ascending.
 
         That is its snapshot, or checkpoint 1, up to itself, in one consistent view; an empty list where the
-        run has no checkpoint. Raises `RunNotFound`.
+        run has no checkpoint and no seq was asked for.
+
+        Raises:
+            RunNotFound: no such run.
+            CheckpointNotFound: the run has no such seq, or has it no more.
         """
         ...
 
@@ -410,7 +415,14 @@ class Store(Protocol):
         ...
 
     async def hold(self, checkpoint_id: str, child_run_id: str) -> None:
-        """Keep a fork's origin until the child has its own first checkpoint; again: nothing."""
+        """Keep a fork's origin until the child has its own first checkpoint; again: nothing.
+
+        A hold counts while its child waits for its first checkpoint, and for `HOLD_GRACE_SECONDS` before the
+        child is created; a prune takes away those that count no more.
+
+        Raises:
+            CheckpointNotFound: nothing to hold.
+        """
 
     async def release_hold(self, child_run_id: str) -> None:
         """Let go of the origin; without a hold it does nothing."""
@@ -423,7 +435,10 @@ class Store(Protocol):
         """Remove those of the given seqs that nothing needs; answer how many went.
 
         Never goes: the head, pinned and held ones, and what any checkpoint that stays is folded from.
-        Gaps are recorded.
+        Gaps are recorded, adjacent ones as one.
+
+        Raises:
+            RunNotFound: no such run.
         """
         ...
 

@@ -1,0 +1,162 @@
+"""Rows as JSON and back, and what a call must look like before a store acts on it.
+
+For stores that keep rows as text; all of them write the same shapes, so that a row reads the same everywhere.
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import Any
+
+from cairn_runtime.errors import CheckpointNotFound, HistoryConflict
+from cairn_runtime.model.ids import from_wire, to_wire
+from cairn_runtime.model.values import JSONObject, JSONValue
+from cairn_runtime.store.base import MAX_HEADS, Checkpoint, Fence, NewSignal, Origin, Wait
+
+
+def check_commit(
+    run_id: str, fence: Fence, expected_head: int, write_id: str, checkpoints: Sequence[Checkpoint]
+) -> None:
+    """Refuse a commit whose parts do not belong together: a mistake of the caller, not of the store.
+
+    Raises:
+        ValueError: saying which part.
+    """
+    if not write_id:
+        raise ValueError("a commit needs a write_id")
+    seq = expected_head
+    for checkpoint in checkpoints:
+        seq += 1
+        if checkpoint.seq != seq or checkpoint.run_id != run_id:
+            raise ValueError(f"checkpoint {checkpoint.seq} of {checkpoint.run_id} is not {seq} of {run_id}")
+        if checkpoint.write_id != write_id or checkpoint.epoch != fence[0]:
+            raise ValueError(
+                f"checkpoint {seq} of {run_id} carries another write_id or epoch than its commit"
+            )
+        if checkpoint.payload is None or checkpoint.size != len(checkpoint.payload):
+            raise ValueError(f"checkpoint {seq} of {run_id} has no payload of {checkpoint.size} bytes")
+
+
+def check_claim(claim_id: str) -> None:
+    """Refuse an empty claim_id: it is what a row carries that nobody has claimed.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if not claim_id:
+        raise ValueError("a claim needs a claim_id")
+
+
+def check_heads(run_ids: Sequence[str]) -> None:
+    """Refuse to read more heads at once than every store can.
+
+    Raises:
+        ValueError: too many.
+    """
+    if len(run_ids) > MAX_HEADS:
+        raise ValueError(f"{len(run_ids)} ids in one call of heads; at most {MAX_HEADS}")
+
+
+def wait_is_open(waits: Sequence[Wait], signal: NewSignal, now: datetime, answered: Sequence[str]) -> bool:
+    """Tell whether a signal finds the wait that it names; one that names none is always queued.
+
+    `answered` are the waits that unconsumed signals name already.
+    """
+    if not signal.wait:
+        return True
+    if signal.wait in answered:
+        return False
+    return any(
+        wait.kind == "approval"
+        and wait.name == signal.wait
+        and (wait.deadline is None or now < wait.deadline)
+        for wait in waits
+    )
+
+
+def absent(run_id: str, seq: int) -> CheckpointNotFound:
+    """The error for a seq that a run does not have, or has no more."""
+    return CheckpointNotFound(
+        f"{run_id}/{seq}", f"run {run_id} has no checkpoint {seq}; it may have been pruned"
+    )
+
+
+def still_held(run_id: str, held: Mapping[int, AbstractSet[str]]) -> HistoryConflict:
+    """The error for a run that cannot be deleted, because forks still need a checkpoint of it."""
+    seq, children = min(held.items())
+    return HistoryConflict(
+        f"checkpoint {seq} of run {run_id} is the origin of {', '.join(sorted(children))}, "
+        "which has no checkpoint of its own yet; delete or resume that run first"
+    )
+
+
+def moment_out(moment: datetime | None) -> str | None:
+    """Write a moment, or None."""
+    return None if moment is None else to_wire(moment)
+
+
+def moment_in(text: Any) -> datetime | None:  # noqa: ANN401 - JSON or a column
+    """Read a moment, or None."""
+    return None if text is None else from_wire(text)
+
+
+def wait_out(wait: Wait) -> JSONObject:
+    """Write a wait without what is empty."""
+    out: JSONObject = {"task": wait.task, "kind": wait.kind}
+    if wait.name:
+        out["name"] = wait.name
+    if wait.message:
+        out["message"] = wait.message
+    if wait.schema is not None:
+        out["schema"] = wait.schema
+    if wait.deadline is not None:
+        out["deadline"] = to_wire(wait.deadline)
+    if wait.until is not None:
+        out["until"] = to_wire(wait.until)
+    return out
+
+
+def wait_in(raw: Any) -> Wait:  # noqa: ANN401 - JSON
+    """Read a wait."""
+    return Wait(
+        task=raw["task"],
+        kind=raw["kind"],
+        name=raw.get("name", ""),
+        message=raw.get("message", ""),
+        schema=raw.get("schema"),
+        deadline=moment_in(raw.get("deadline")),
+        until=moment_in(raw.get("until")),
+    )
+
+
+def origin_out(origin: Origin | None) -> JSONValue:
+    """Write where a fork comes from, or null."""
+    if origin is None:
+        return None
+    return {
+        "run": origin.run_id,
+        "seq": origin.seq,
+        "checkpoint": origin.checkpoint_id,
+        "statePatch": origin.state_patch,
+        "asStep": origin.as_step,
+        "steps": list(origin.steps),
+        "skip": list(origin.skip),
+    }
+
+
+def origin_in(raw: Any) -> Origin | None:  # noqa: ANN401 - JSON
+    """Read where a fork comes from."""
+    if raw is None:
+        return None
+    return Origin(
+        run_id=raw["run"],
+        seq=raw["seq"],
+        checkpoint_id=raw["checkpoint"],
+        state_patch=raw["statePatch"],
+        as_step=raw["asStep"],
+        steps=tuple(raw["steps"]),
+        skip=tuple(raw["skip"]),
+    )
