@@ -11,6 +11,7 @@ TESTS   ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
+CORE  := $(VENV)/.installed
 READY := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 PIP   := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
@@ -23,7 +24,7 @@ help: ## List these commands
 
 venv: $(READY) ## Make .venv with Cairn in it, editable, and all development tools
 
-demo: $(READY) ## Run a real workflow, kill it halfway, watch it go on (a minute, no cluster)
+demo: $(CORE) ## Run a real workflow, kill it halfway, watch it go on (a minute, no cluster)
 	@$(BIN)/python examples/license-report/demo.py
 
 test: check ## Everything a change must pass: check, then the unit, contract and crash tests
@@ -50,15 +51,27 @@ clean: ## Remove caches and build products; keeps .venv and .cairn
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
+# The demo needs no development tools, so it does not wait for them.
+$(CORE): pyproject.toml
+	@$(MAKE) --no-print-directory $(VENV)-usable
+	@echo "installing Cairn into $(VENV) ..."
+	@$(PIP) install --editable .
+	@touch $@
+
 $(READY): pyproject.toml
-	@$(BIN)/python -c 'import pip' 2>/dev/null || $(MAKE) --no-print-directory $(VENV)-fresh
+	@$(MAKE) --no-print-directory $(VENV)-usable
 	@echo "installing Cairn and its development tools into $(VENV) ..."
 	@$(PIP) install --editable '.[dev]'
-	@touch $@
+	@touch $(CORE) $@
 
 $(BENCH): $(READY)
 	@$(PIP) install --editable '.[dev,bench]'
 	@touch $@
+
+# A folder without pip is what is left where python3-venv was missing: it is made again.
+.PHONY: $(VENV)-usable
+$(VENV)-usable:
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(MAKE) --no-print-directory $(VENV)-fresh
 
 .PHONY: $(VENV)-fresh
 $(VENV)-fresh:
