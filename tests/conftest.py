@@ -12,7 +12,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A deadline would be a timed assert: a slow machine is no fault of the code.
-settings.register_profile("cairn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI the same examples are drawn each time, so that a red build is about the change; at home new ones.
+settings.register_profile(
+    "cairn",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("cairn")
 
 
