@@ -1,0 +1,225 @@
+"""The run's line to its store: events become checkpoints here, and checkpoints become durable.
+
+`Control` holds the fence and the head that this runner believes in.
+`cut` makes a checkpoint of events (encoded, sealed, not yet written), `save` writes what was cut, in order, in
+commits of bounded size.
+A commit that got no answer is sent again byte for byte under the same write_id until `patience_seconds` are over:
+if the process dies in between, the next one finds either all of it or nothing.
+`Superseded` is never survived: somebody else holds the run, and nothing this runner still knows counts.
+
+Who calls: the loop (one task at a time per method; a lock keeps commits in order).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import orjson
+
+from cairn_runtime.engine.apply import Event
+from cairn_runtime.engine.frontier import RunState
+from cairn_runtime.errors import StoreUnavailable
+from cairn_runtime.model.ids import new_id
+from cairn_runtime.model.values import JSONObject, JSONValue
+from cairn_runtime.store.base import GENESIS_HASH, Beat, Checkpoint, Fence, Outcome, Run, Signal, Store
+from cairn_runtime.store.chain import SKIPS, sealed
+from cairn_runtime.store.codec import FORMAT_VERSION, SALT_BYTES, Codec
+
+log = logging.getLogger("cairn.control")
+
+SNAPSHOT_FLOOR_BYTES = 64 * 1024
+"""Deltas below this are never worth a snapshot."""
+SLOW_SAVE_SECONDS = 0.1
+_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where in the run a checkpoint stands: the task that ended last, and what the run would do next."""
+
+    step: str
+    visit: int
+    item: int | None
+    next: tuple[str, ...]
+    metadata: JSONObject
+
+
+@dataclass(slots=True)
+class Control:
+    """One runner's right to write one run."""
+
+    store: Store
+    codec: Codec
+    run_id: str
+    fence: Fence
+    graph_hash: str
+    patience_seconds: float = 60.0
+    head_seq: int = 0
+    """Seq of the newest checkpoint that was cut."""
+    head_hash: str = GENESIS_HASH
+    delta_bytes: int = 0
+    saved_seq: int = 0
+    """Seq of the newest checkpoint that is durable."""
+    skipped: tuple[int, int] | None = None
+    """Corrupt checkpoints that the next one, a snapshot, leaves behind."""
+    retries: int = 0
+    """Calls that were sent again."""
+    _threshold: int = SNAPSHOT_FLOOR_BYTES
+    _queue: list[Checkpoint] = field(default_factory=list)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @classmethod
+    def at_head(
+        cls, store: Store, codec: Codec, run: Run, graph_hash: str, patience_seconds: float = 60.0
+    ) -> Control:
+        """Write on from the run's head, under the fence that its row shows."""
+        return cls(
+            store,
+            codec,
+            run.run_id,
+            run.fence,
+            graph_hash,
+            patience_seconds,
+            head_seq=run.head_seq,
+            head_hash=run.head_hash or GENESIS_HASH,
+            saved_seq=run.head_seq,
+        )
+
+    def fall_back(self, parent: Checkpoint) -> None:
+        """Write on from an earlier checkpoint: the next one is a snapshot that names what it skips."""
+        self.skipped = (parent.seq + 1, self.head_seq)
+        self.head_hash = parent.hash
+
+    @property
+    def unsaved(self) -> int:
+        """Checkpoints that were cut and are not durable yet."""
+        return self.head_seq - self.saved_seq
+
+    def cut(self, events: list[Event], state: RunState, mark: Mark, *, snapshot: bool = False) -> None:
+        """Make the next checkpoint of events; it holds the full state too where that is due.
+
+        Raises:
+            CheckpointTooLarge: these events, or the state, are over the bound.
+        """
+        snapshot = snapshot or self.skipped is not None
+        body: dict[str, Any] = {"events": events}
+        if snapshot:
+            body["state"] = state.to_json()
+        encoded = self.codec.encode(body, salt=os.urandom(SALT_BYTES))
+        if not snapshot and self.delta_bytes + encoded.plain_bytes > self._threshold:
+            # The deltas weigh as much as a snapshot may: see what the state really weighs.
+            whole = state.to_json()
+            weight = len(orjson.dumps(whole))
+            deltas = self.delta_bytes + encoded.plain_bytes
+            if weight <= deltas:
+                snapshot = True
+                encoded = self.codec.encode({**body, "state": whole}, salt=os.urandom(SALT_BYTES))
+                self._threshold = max(SNAPSHOT_FLOOR_BYTES, weight)
+            else:
+                self._threshold = max(weight, deltas + deltas // 2)
+        self.delta_bytes = 0 if snapshot else self.delta_bytes + encoded.plain_bytes
+        self._append(encoded.payload, encoded.digest, mark, snapshot=snapshot)
+
+    def _append(self, payload: bytes, digest: str, mark: Mark, *, snapshot: bool) -> None:
+        now = time.time()
+        checkpoint_id = new_id(now)
+        metadata = mark.metadata
+        if self.skipped is not None:
+            metadata = {**metadata, SKIPS: list(self.skipped)}
+            self.skipped = None
+        made = sealed(
+            Checkpoint(
+                self.run_id,
+                self.head_seq + 1,
+                checkpoint_id,
+                self.head_hash,
+                "",
+                self.fence.epoch,
+                checkpoint_id,
+                "snapshot" if snapshot else "delta",
+                mark.step,
+                mark.visit,
+                mark.item,
+                mark.next,
+                metadata,
+                datetime.fromtimestamp(now, UTC),
+                FORMAT_VERSION,
+                self.graph_hash,
+                digest,
+                len(payload),
+                payload,
+            )
+        )
+        self.head_seq, self.head_hash = made.seq, made.hash
+        self._queue.append(made)
+
+    async def save(self, outcome: Outcome | None = None) -> None:
+        """Make all that was cut durable, and the row's change with it.
+
+        Signals that the outcome consumes go in one commit with the checkpoints they led to, however large.
+
+        Raises:
+            Superseded, RunNotFound: another claim holds the run, or it is gone; nothing was written.
+            StoreUnavailable: no answer within the patience.
+        """
+        async with self._lock:
+            while self._queue or outcome is not None:
+                whole = outcome is not None and bool(outcome.consumed)
+                batch = self._queue[:] if whole else self._batch()
+                last = len(batch) == len(self._queue)
+                await self._commit(batch, outcome if last else None)
+                self._queue = self._queue[len(batch) :]
+                if last:
+                    outcome = None
+
+    def _batch(self) -> list[Checkpoint]:
+        """As many checkpoints from the front as fit a commit, at least one."""
+        room = self.codec.limits.commit_bytes
+        for n, checkpoint in enumerate(self._queue):
+            room -= checkpoint.size
+            if room < 0:
+                return self._queue[: max(n, 1)]
+        return self._queue[:]
+
+    async def _commit(self, batch: list[Checkpoint], outcome: Outcome | None) -> None:
+        started = time.monotonic()
+        write_id = batch[0].write_id if batch else new_id()
+        head = self.saved_seq
+        await self._insist(lambda: self.store.commit(self.run_id, self.fence, head, write_id, batch, outcome))
+        self.saved_seq += len(batch)
+        took = time.monotonic() - started
+        if took > SLOW_SAVE_SECONDS:
+            log.warning("save was slow", extra={"seconds": round(took, 3), "checkpoints": len(batch)})
+
+    async def put_progress(self, task: str, value: JSONValue) -> None:
+        """Keep a task's progress; what the task stands on must be saved before. Raises like `save`."""
+        data = orjson.dumps(value)
+        await self._insist(lambda: self.store.put_progress(self.run_id, self.fence, task, data))
+
+    async def look(self) -> tuple[Beat, list[Signal]]:
+        """Ask for the store's time, then for the signals: one sent later has a later time. Raises like `save`."""
+        beat = await self._insist(lambda: self.store.heartbeat(self.run_id, self.fence))
+        return beat, await self._insist(lambda: self.store.signals(self.run_id))
+
+    async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Repeat a call that got no answer, with growing pauses, until the patience is over."""
+        give_up = time.monotonic() + self.patience_seconds
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                if time.monotonic() + delay > give_up:
+                    raise
+                log.warning("store did not answer", extra={"error": error.message, "retry_seconds": delay})
+            self.retries += 1
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _LONGEST_DELAY)

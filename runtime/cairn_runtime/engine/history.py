@@ -1,0 +1,64 @@
+"""Reading a run's state back from a store: at a checkpoint, or at the newest one that is valid.
+
+The rim around `fold`: which rows to load, and what to do when one of them is corrupt.
+Only corruption is passed over; an unknown format or a missing key stops the reader, because there the history is
+sound and going back would lose it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from cairn_runtime.engine.fold import Folded, fold
+from cairn_runtime.errors import CheckpointCorrupted, CheckpointNotFound
+from cairn_runtime.store.base import Run, Store
+from cairn_runtime.store.codec import Codec
+
+log = logging.getLogger("cairn.history")
+
+
+class Newest(NamedTuple):
+    """The newest valid state of a run, and what had to be passed over to reach it."""
+
+    folded: Folded
+    corrupt: tuple[str, ...]
+    """Why each newer checkpoint was passed over; empty where the head is valid."""
+
+
+async def fold_at(store: Store, codec: Codec, run_id: str, seq: int) -> Folded:
+    """Fold a run's state at one checkpoint.
+
+    Raises:
+        CheckpointNotFound: it was pruned, or never was.
+        CheckpointCorrupted: it, or what it is folded from, is not intact.
+    """
+    rows = await store.load(run_id, seq)
+    if not rows or rows[-1].seq != seq:
+        raise CheckpointNotFound(f"{run_id}/{seq}", f"run {run_id} has no checkpoint {seq}")
+    return fold(rows, codec)
+
+
+async def newest_valid(store: Store, codec: Codec, run: Run) -> Newest:
+    """Fold the newest valid checkpoint of a run that has any.
+
+    Raises:
+        CheckpointCorrupted: none is valid. The run stops; it never starts again from nothing.
+    """
+    seq = run.head_seq
+    corrupt: list[str] = []
+    while seq > 0:
+        try:
+            return Newest(await fold_at(store, codec, run.run_id, seq), tuple(corrupt))
+        except CheckpointNotFound:
+            seq -= 1
+        except CheckpointCorrupted as error:
+            log.error(
+                "checkpoint was corrupt",
+                extra={"run_id": run.run_id, "seq": error.seq, "error": error.message},
+            )
+            corrupt.append(error.message)
+            # What is folded from the bad row is bad too, so go on below it.
+            seq = min(error.seq or seq, seq) - 1
+    text = f"run {run.run_id} has no valid checkpoint: {'; '.join(corrupt[:3]) or 'none is there'}"
+    raise CheckpointCorrupted(text)

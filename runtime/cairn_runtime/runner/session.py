@@ -1,0 +1,130 @@
+"""A session: one runner's time with one run, from reading its row to the loop's last word.
+
+Both the runner process and the library's in-process runs go through here, so that they cannot differ.
+It finds out how the run begins: from nothing, from its newest valid checkpoint, or as a fork of another run.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from cairn_runtime.engine.compiled import CompiledWorkflow, compile_workflow
+from cairn_runtime.engine.control import Control, Mark
+from cairn_runtime.engine.execute import CodeSource, Executor
+from cairn_runtime.engine.forks import fork
+from cairn_runtime.engine.frontier import RunState
+from cairn_runtime.engine.history import fold_at, newest_valid
+from cairn_runtime.engine.loop import RunLoop
+from cairn_runtime.errors import Superseded
+from cairn_runtime.model.ids import utc_now
+from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.store.base import Fence, Origin, Run, Store
+from cairn_runtime.store.codec import Codec
+
+log = logging.getLogger("cairn.session")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is open while a run runs; `close` ends the executor's threads and processes."""
+
+    run: Run
+    workflow: CompiledWorkflow
+    control: Control
+    executor: Executor
+    loop: RunLoop
+
+    async def close(self) -> None:
+        """End every thread and process of the session; the store stays open."""
+        await self.executor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How patient a session is."""
+
+    patience_seconds: float = 60.0
+    """How long a store that does not answer is asked again before the runner gives up."""
+    linger_seconds: float = 0.0
+    """How long a run whose tasks are all parked is kept, in the hope of an answer."""
+
+
+async def open_session(
+    store: Store, run_id: str, fence: Fence, codec: Codec, settings: SessionSettings | None = None
+) -> Session:
+    """Read the run and make its loop ready; nothing runs yet.
+
+    Raises:
+        Superseded: the fence is not the row's, or the run is finished.
+        RunNotFound, StoreUnavailable: the store's word.
+        CheckpointCorrupted, FormatUnknown, KeyMissing: the history cannot be used; it fails closed.
+        StepUnusable: a reducer's code cannot be loaded.
+        ManifestInvalid: a fork's patch or frontier does not fit the Workflow.
+    """
+    settings = settings or SessionSettings()
+    run = await store.run(run_id)
+    if run.fence != fence or run.finished:
+        raise Superseded(run_id, "" if run.fence != fence else f"run {run_id} is {run.phase} already")
+    workflow = Workflow.model_validate(run.manifest)
+    executor = Executor(code=CodeSource(run.folder, workflow.spec.code))
+    try:
+        compiled = compile_workflow(workflow, executor.load_function)
+        control = Control.at_head(store, codec, run, compiled.graph_hash, settings.patience_seconds)
+        state = await _first_state(store, codec, run, compiled, control)
+        progress = await store.progress(run_id)
+        loop = RunLoop(
+            compiled,
+            state,
+            control,
+            executor,
+            key_base=run.key_base,
+            progress=progress,
+            started_at=run.created_at,
+            linger_seconds=settings.linger_seconds,
+        )
+        if run.head_seq == 0 and run.origin is None:
+            loop.begin()
+    except BaseException:
+        await executor.close()
+        raise
+    return Session(run, compiled, control, executor, loop)
+
+
+async def _first_state(
+    store: Store, codec: Codec, run: Run, compiled: CompiledWorkflow, control: Control
+) -> RunState:
+    if run.head_seq:
+        return await _resume(store, codec, run, control)
+    if run.origin is None:
+        return RunState()
+    return await _fork(store, codec, run.origin, compiled, control)
+
+
+async def _resume(store: Store, codec: Codec, run: Run, control: Control) -> RunState:
+    newest = await newest_valid(store, codec, run)
+    control.delta_bytes = newest.folded.delta_bytes
+    checkpoint = newest.folded.checkpoint
+    if checkpoint is not None and checkpoint.seq != run.head_seq:
+        log.error("went back to a valid checkpoint", extra={"run_id": run.run_id, "seq": checkpoint.seq})
+        control.fall_back(checkpoint)
+    return newest.folded.state
+
+
+async def _fork(
+    store: Store, codec: Codec, origin: Origin, compiled: CompiledWorkflow, control: Control
+) -> RunState:
+    """Make a fork's checkpoint 1: the origin's state, changed as asked, as a full snapshot.
+
+    Progress is copied before it: once checkpoint 1 is there, nobody looks at the origin again.
+    """
+    folded = await fold_at(store, codec, origin.run_id, origin.seq)
+    state = fork(compiled, folded.state, origin, utc_now())
+    if origin.plain:
+        for task, value in (await store.progress(origin.run_id)).items():
+            await store.put_progress(control.run_id, control.fence, task, value)
+    metadata = {"origin": origin.checkpoint_id}
+    control.cut(
+        [], state, Mark(origin.as_step or "", 0, None, state.next_steps(), {**metadata}), snapshot=True
+    )
+    return state
