@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"^(\d+)(Ki|Mi|Gi)?$")
+_SIZE = re.compile(r"(\d{1,18})(Ki|Mi|Gi)?", re.ASCII)
 _BYTES = {None: 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
+_TEXT_MAX = 32
 MAX_SECONDS = 3650 * 86400.0
 """Ten years: longer waits are a mistake, and stay far inside what `datetime` can add."""
 
@@ -25,11 +26,11 @@ def parse_duration(text: object) -> float:
         ValueError: not a duration, or over ten years.
     """
     if isinstance(text, bool) or not isinstance(text, str):
-        msg = f"a duration is text such as 100ms, 30s, 5m or 7d, not {text!r}"
+        msg = f"a duration is text with a unit, such as 100ms, 30s, 5m or 7d; {_shown(text)}"
         raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueErrors
-    parts = _PART.findall(text)
+    parts = _PART.findall(text) if len(text) <= _TEXT_MAX else []
     if not parts or "".join(n + unit for n, unit in parts) != text:
-        msg = f'"{text}" is not a duration; write 100ms, 30s, 5m, 1h30m or 7d'
+        msg = f'"{text[:_TEXT_MAX]}" is not a duration; write 100ms, 30s, 5m, 1h30m or 7d'
         raise ValueError(msg)
     seconds = sum(float(n) * _SECONDS[unit] for n, unit in parts)
     if seconds > MAX_SECONDS:
@@ -56,22 +57,38 @@ def parse_size(text: object) -> int:
     Raises:
         ValueError: not a size.
     """
-    match = _SIZE.match(str(text)) if isinstance(text, str | int) and not isinstance(text, bool) else None
+    match = None
+    if isinstance(text, str | int) and not isinstance(text, bool):
+        match = _SIZE.fullmatch(str(text))
     if match is None:
         msg = f"{text!r} is not a size; write 65536, 64Ki, 1Mi or 2Gi"
         raise ValueError(msg)
     return int(match[1]) * _BYTES[match[2]]
 
 
-def _seconds(value: object) -> float:
-    """Accept what was parsed before (a float) or text."""
-    return value if isinstance(value, float) else parse_duration(value)
+def _shown(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"write {value}s for {value} seconds"
+    return f"this is {'null' if value is None else f'a {type(value).__name__}'}"
 
 
-Duration = Annotated[
-    float,
+def _seconds(value: object, info: ValidationInfo) -> float:
+    """Read text; take seconds as `float` too, but from Python only: in a manifest a number has no unit."""
+    if isinstance(value, float) and not (info.context or {}).get("manifest"):
+        return value
+    return parse_duration(value)
+
+
+_WIRE = (
     BeforeValidator(_seconds),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "maxLength": 32}),
-]
-"""Seconds inside, duration text in the manifest."""
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "maxLength": _TEXT_MAX}
+    ),
+)
+
+Duration = Annotated[float, *_WIRE]
+"""Seconds inside, duration text in the manifest; 0s is allowed."""
+
+PositiveDuration = Annotated[float, Field(gt=0), *_WIRE]
+"""The same, longer than 0s."""

@@ -22,8 +22,8 @@ EdgeKind: TypeAlias = Literal["needs", "next", "catch", "goto"]
 class Edge:
     """One way from a step to another.
 
-    `index` is the position in the field that drew it: in the target's `needs`, in the source's `next` or `goto`;
-    0 for `catch`.
+    `index` is the position in the field that drew it: in the target's `needs`, in the source's `next` or
+    `goto`; 0 for `catch`.
     """
 
     source: str
