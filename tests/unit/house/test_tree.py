@@ -36,6 +36,24 @@ MODULES = [
 PAGES = [path for path in files() if path.suffix == ".md"]
 
 
+TESTS = [path for path in files() if name(path).startswith("tests/") and path.name.startswith("test_")]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_every_test_states_its_rule(path):
+    """A test's docstring is the rule that it proves; without one nobody knows what a failure means."""
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "args"))
+    silent = [
+        node.name
+        for node in functions
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert silent == []
+
+
 def text(path: Path) -> str | None:
     """What a file says; None where it is not text."""
     try:
