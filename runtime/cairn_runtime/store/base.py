@@ -37,6 +37,8 @@ GENESIS_HASH = "0" * 64
 """Parent hash of a run's first checkpoint."""
 HOLD_GRACE_SECONDS = 3600.0
 """How long a hold counts whose child has not been created: whoever took it may still be on the way."""
+FOUND_AT_MOST = 20
+"""Checkpoints in one answer of `find_checkpoints`."""
 MAX_HEADS = 500
 """Ids in one call of `heads`."""
 

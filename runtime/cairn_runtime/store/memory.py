@@ -27,6 +27,7 @@ from cairn_runtime.errors import (
 )
 from cairn_runtime.model.ids import new_id, utc_now
 from cairn_runtime.store.base import (
+    FOUND_AT_MOST,
     Beat,
     Checkpoint,
     Fence,
@@ -45,7 +46,6 @@ from cairn_runtime.store.pruning import droppable, hold_counts
 from cairn_runtime.store.rows import check_claim, check_commit, check_heads, still_held
 
 _NO_METADATA = orjson.dumps({})
-_FOUND_AT_MOST = 20
 
 
 class _Place:
@@ -282,7 +282,7 @@ class MemoryStore:
         with place.lock:
             newest = sorted(place.checkpoints, reverse=True)
             ids = (id_ for id_ in newest if id_.startswith(prefix) or id_.endswith(prefix))
-            rows = [place.checkpoints[id_] for id_ in islice(ids, _FOUND_AT_MOST)]
+            rows = [place.checkpoints[id_] for id_ in islice(ids, FOUND_AT_MOST)]
             return [row._replace(payload=None) for row in place.untouched(rows)]
 
     async def load(self, run_id: str, seq: int | None = None) -> list[Checkpoint]:

@@ -1,0 +1,524 @@
+"""The SQLite store: one file, one machine, the embedded default.
+
+Durable means: in the write-ahead log and synced (WAL, `synchronous=FULL`) before a commit returns.
+Every write is one `BEGIN IMMEDIATE` transaction, so that writers of all processes take turns; the fence and
+the head are checked by the statement that moves the head.
+The statements stand in `sql/sqlite/queries.sql`; rows that cannot be read are named, and never make others
+unreadable.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cairn_runtime.errors import (
+    CairnError,
+    CheckpointCorrupted,
+    CheckpointNotFound,
+    Fault,
+    HistoryConflict,
+    RunNotFound,
+    StoreUrlInvalid,
+    Superseded,
+    WaitClosed,
+)
+from cairn_runtime.model.durations import parse_duration
+from cairn_runtime.model.ids import from_wire, to_wire, utc_now
+from cairn_runtime.store.base import (
+    FINISHED,
+    FOUND_AT_MOST,
+    Beat,
+    Checkpoint,
+    Fence,
+    Gap,
+    Head,
+    Health,
+    NewRun,
+    NewSignal,
+    Outcome,
+    Run,
+    Signal,
+)
+from cairn_runtime.store.opening import StoreUrl
+from cairn_runtime.store.places import free_bytes
+from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
+from cairn_runtime.store.rows import absent, check_claim, check_commit, check_heads, still_held, wait_is_open
+from cairn_runtime.store.sqlite_files import SCHEMA_VERSION, SQLiteFile, fault
+from cairn_runtime.store.sqlite_rows import (
+    MAX_SEQ,
+    SEQ_BITS,
+    checkpoint_of,
+    checkpoint_row,
+    head_of,
+    key_range,
+    outcome_columns,
+    run_columns,
+    run_of,
+    signal_of,
+    waits_of,
+)
+from cairn_runtime.store.threads import ThreadedStore
+
+log = logging.getLogger(__name__)
+
+
+class SQLiteStore(ThreadedStore):
+    """Keeps checkpoints in a SQLite file; `?timeout=5s` is how long to wait for other writers."""
+
+    def __init__(self, url: StoreUrl, *, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(BlockingSQLite(url, clock=clock))
+
+
+class BlockingSQLite:
+    """The store's work, for one thread; see `store.base.Store` for what each method promises."""
+
+    def __init__(self, url: StoreUrl, *, clock: Callable[[], datetime]) -> None:
+        url.check_options("timeout")
+        self._url = url
+        self._path = _path_of(url)
+        self._timeout_seconds = _timeout_of(url)
+        self._clock = clock
+        self._db = SQLiteFile(self._path)
+        self._numbers: dict[str, int] = {}
+        self._store_id = ""
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return self._url.safe
+
+    def fault(self, error: Exception) -> CairnError | None:
+        """Translate what SQLite or the system says."""
+        return fault(error, self._path)
+
+    async def open(self) -> None:
+        """Open the file and migrate its schema."""
+        self._db.open(timeout_seconds=self._timeout_seconds)
+        self._store_id = str(self._db.one("store_id")[0])
+
+    async def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    async def migrate(self) -> int:
+        """Opening has migrated the schema; answer its version."""
+        return self._db.version()
+
+    async def check(self) -> Health:
+        """Ask the file, and the file system under it."""
+        begin = time.perf_counter()
+        self._db.one("store_id")
+        latency = time.perf_counter() - begin
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        used = sum(file.stat().st_size for file in files if file.exists())
+        durable = "written to the log of the SQLite file and synced to its disk, at each commit"
+        return Health("sqlite", durable, latency, SCHEMA_VERSION, used, free_bytes(self._path))
+
+    async def create_run(self, new: NewRun) -> Run:
+        """Make the row of a run, or answer the row that is there."""
+        now = self._clock()
+        with self._db.write():
+            owner = self._db.maybe("owner", run_id=new.run_id)
+            if owner is None:
+                columns = run_columns(new, now)
+                run = self._db.execute("create_run", columns).lastrowid
+                self._db.execute("create_head", {"run": run, "now": columns["now"]})
+            elif owner[1]:
+                raise HistoryConflict(f"run {new.run_id} was deleted; its id is not used again")
+            elif owner[0] != new.workflow:
+                raise HistoryConflict(f"run {new.run_id} belongs to {owner[0]}, not to {new.workflow}")
+            return self._run(new.run_id)
+
+    async def run(self, run_id: str) -> Run:
+        """Read a run's row."""
+        return self._run(run_id)
+
+    async def runs(
+        self, *, workflow: str = "", thread: str = "", limit: int = 100, before: str = ""
+    ) -> list[Run]:
+        """List runs, newest first; a damaged row is logged and left out."""
+        prefix = workflow if workflow.endswith("/") else ""
+        name = (
+            "runs_of_thread"
+            if thread
+            else "runs_of_workflow"
+            if workflow and not prefix
+            else "runs_of_prefix"
+        )
+        found: list[Run] = []
+        with self._db.read():
+            asked = {"workflow": workflow, "prefix": prefix or workflow, "thread": thread, "limit": limit}
+            asked |= {"created_at": self._age(before), "run_id": before}
+            for (run_id,) in self._db.all(name, asked):
+                try:
+                    found.append(self._run(run_id))
+                except CheckpointCorrupted:
+                    log.exception("left out a damaged run", extra={"run_id": run_id})
+        return found
+
+    async def claim(self, run_id: str, expected_epoch: int, claim_id: str, runner: str = "") -> Fence:
+        """Raise the epoch and write the claim."""
+        check_claim(claim_id)
+        run = self._number(run_id)
+        now = to_wire(self._clock())
+        with self._db.write():
+            epoch, claimed_by, *_ = self._guard(run, run_id)
+            if claimed_by == claim_id:
+                return Fence(epoch, claim_id)
+            wanted = {"run": run, "expected_epoch": expected_epoch, "claim_id": claim_id}
+            if not self._db.execute("claim", {**wanted, "runner": runner, "now": now}).rowcount:
+                text = f"run {run_id} is at epoch {epoch}, not {expected_epoch}: another claim came first"
+                raise Superseded(run_id, text)
+            return Fence(expected_epoch + 1, claim_id)
+
+    async def heads(self, run_ids: list[str]) -> dict[str, Head]:
+        """Read many heads at once."""
+        check_heads(run_ids)
+        found: dict[str, Head] = {}
+        with self._db.read():
+            for run_id in run_ids:
+                row = self._db.maybe("head", run_id=run_id)
+                try:
+                    found |= {} if row is None else {run_id: head_of(run_id, row)}
+                except CheckpointCorrupted:
+                    log.exception("left out a damaged run", extra={"run_id": run_id})
+        return found
+
+    async def changed(self, cursor: str) -> tuple[list[str], str]:
+        """Name the runs whose row changed since the cursor."""
+        origin, _, number = cursor.rpartition(":")
+        since = int(number) if origin == self._store_id and number.isdigit() else 0
+        with self._db.read():
+            last = int(self._db.one("last_change")[0])
+            # A file put back from a copy has fewer changes than the cursor has seen: tell everything again.
+            rows = self._db.all("changed", {"since": since if since <= last else 0})
+        return [row[0] for row in rows], f"{self._store_id}:{last}"
+
+    async def commit(
+        self,
+        run_id: str,
+        fence: Fence,
+        expected_head: int,
+        write_id: str,
+        checkpoints: list[Checkpoint],
+        outcome: Outcome | None = None,
+    ) -> None:
+        """Append checkpoints and change the row, in one transaction."""
+        check_commit(run_id, fence, expected_head, write_id, checkpoints)
+        run = self._number(run_id)
+        values: dict[str, Any] = {
+            "run": run,
+            "epoch": fence[0],
+            "claim_id": fence[1],
+            "expected_head": expected_head,
+            "write_id": write_id,
+            "now": to_wire(self._clock()),
+        }
+        with self._db.write():
+            moved = self._move(values, checkpoints)
+            if moved and outcome is not None:
+                self._db.execute("set_outcome", {"run": run, **outcome_columns(outcome)})
+                for number in outcome.consumed:
+                    self._db.execute("consume_signal", {"run": run, "number": number})
+            if not moved:
+                self._explain(run_id, values, len(checkpoints))
+
+    def _move(self, values: dict[str, Any], checkpoints: list[Checkpoint]) -> bool:
+        """Move the head where fence and head match, and append; tell whether it moved."""
+        if not checkpoints:
+            moved = self._db.execute("touch_head", values).rowcount == 1
+            if moved:
+                self._db.execute("add_row_write", {"run": values["run"], "write_id": values["write_id"]})
+            return moved
+        head = checkpoints[-1]
+        values |= {"head_seq": head.seq, "head_id": head.id, "head_hash": head.hash}
+        values |= {"count": len(checkpoints), "bytes": sum(checkpoint.size for checkpoint in checkpoints)}
+        if self._db.execute("move_head", values).rowcount != 1:
+            return False
+        run = values["run"]
+        try:
+            self._db.many("add_checkpoint", [checkpoint_row(run, c) for c in checkpoints])
+        except sqlite3.IntegrityError as error:
+            raise HistoryConflict(f"another checkpoint has the id {head.id} or its place: {error}") from error
+        return True
+
+    def _explain(self, run_id: str, values: dict[str, Any], count: int) -> None:
+        """Return if a commit that moved nothing was ours already; else say why it moved nothing."""
+        run, write_id = values["run"], values["write_id"]
+        self._guard(run, run_id)
+        if count:
+            first = (run << SEQ_BITS) + values["expected_head"] + 1
+            ours = self._db.maybe("our_checkpoint", first=first, last=first + count - 1, write_id=write_id)
+        else:
+            ours = self._db.maybe("our_row_write", run=run, write_id=write_id)
+        if ours is None:
+            raise Superseded(run_id)
+
+    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
+        """Say that the holder of the fence lives."""
+        run = self._number(run_id)
+        now = self._clock()
+        values = {"run": run, "epoch": fence[0], "claim_id": fence[1], "now": to_wire(now)}
+        with self._db.write():
+            if not self._db.execute("heartbeat", values).rowcount:
+                self._guard(run, run_id)
+                raise Superseded(run_id)
+            return Beat(int(self._db.one("signals_pending", run=run)[0]), now)
+
+    async def checkpoints(
+        self, run_id: str, *, before: int | None = None, limit: int = 100
+    ) -> list[Checkpoint]:
+        """List headers, newest first."""
+        keys = self._keys(run_id)
+        if keys is None:
+            return []
+        if before is not None:
+            keys["last"] = keys["first"] + min(max(before, 1) - 1, MAX_SEQ)
+        return [
+            checkpoint_of(run_id, row) for row in self._db.all("list_checkpoints", {**keys, "limit": limit})
+        ]
+
+    async def checkpoint(self, checkpoint_id: str) -> Checkpoint:
+        """Read one checkpoint with its payload."""
+        row = self._db.maybe("checkpoint", id=checkpoint_id)
+        if row is None:
+            raise CheckpointNotFound(checkpoint_id)
+        return checkpoint_of(row[0], row[1:])
+
+    async def find_checkpoints(self, prefix: str) -> list[Checkpoint]:
+        """List headers whose id starts or ends with the given text."""
+        rows = self._db.all("find_checkpoints", {"text": prefix, "limit": FOUND_AT_MOST})
+        return [checkpoint_of(row[0], row[1:]) for row in rows]
+
+    async def load(self, run_id: str, seq: int | None = None) -> list[Checkpoint]:
+        """Read what a checkpoint is folded from, ascending."""
+        run = self._number(run_id)
+        with self._db.read():
+            head_seq = self._guard(run, run_id)[2]
+            last = head_seq if seq is None else seq
+            if not 0 <= last <= head_seq:
+                raise absent(run_id, last)
+            first = run << SEQ_BITS
+            rows = self._db.all("load", {"first": first, "last": first + last})
+        if seq is not None and (not rows or rows[-1][0] != first + seq):
+            raise absent(run_id, seq)
+        return [checkpoint_of(run_id, row) for row in rows]
+
+    async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:
+        """Keep a task's progress."""
+        run = self._number(run_id)
+        values = {"run": run, "epoch": fence[0], "claim_id": fence[1], "task": task, "value": value}
+        with self._db.write():
+            if not self._db.execute("put_progress", values).rowcount:
+                self._guard(run, run_id)
+                raise Superseded(run_id)
+
+    async def progress(self, run_id: str) -> dict[str, bytes]:
+        """Read the progress of all tasks of a run."""
+        run = self._number_or_none(run_id)
+        return {} if run is None else dict(self._db.all("progress", {"run": run}))
+
+    async def send(self, run_id: str, signal: NewSignal) -> Signal:
+        """Store a signal and mark the run changed."""
+        run = self._number(run_id)
+        now = self._clock()
+        with self._db.write():
+            stored = self._db.maybe("signal_of", run=run, client_id=signal.client_id)
+            if stored is not None:
+                self._guard(run, run_id)
+                return signal_of(run_id, stored)
+            self._refuse_closed(run, run_id, signal, now)
+            values = {"run": run, "name": signal.name, "value": orjson.dumps(signal.value).decode()}
+            values |= {"client_id": signal.client_id, "wait": signal.wait, "now": to_wire(now)}
+            self._db.execute("add_signal", values)
+            self._db.execute("mark_changed", {"run": run, "now": to_wire(now)})
+            return signal_of(run_id, self._db.one("signal_of", run=run, client_id=signal.client_id))
+
+    def _refuse_closed(self, run: int, run_id: str, signal: NewSignal, now: datetime) -> None:
+        """Refuse a signal that nobody waits for. Raises `WaitClosed`."""
+        _, _, _, phase, waits = self._guard(run, run_id)
+        if phase in FINISHED:
+            raise WaitClosed(f"run {run_id} is {phase}: nobody waits for {signal.wait or signal.name}")
+        answered = [row[4] for row in self._db.all("signals", {"run": run})] if signal.wait else []
+        if not wait_is_open(waits_of(waits), signal, now, answered):
+            raise WaitClosed(f"run {run_id} does not wait for {signal.wait}: answered, over or not open yet")
+
+    async def signals(self, run_id: str) -> list[Signal]:
+        """List the signals that no commit has consumed."""
+        run = self._number_or_none(run_id)
+        return (
+            [] if run is None else [signal_of(run_id, row) for row in self._db.all("signals", {"run": run})]
+        )
+
+    async def pin(self, checkpoint_id: str, *, pinned: bool) -> None:
+        """Keep a checkpoint from every prune, or let it go."""
+        with self._db.write():
+            self._db.execute("pin" if pinned else "unpin", {"key": self._key(checkpoint_id)})
+
+    async def pins(self, run_id: str) -> set[int]:
+        """Seqs of a run that are pinned."""
+        keys = self._keys(run_id)
+        return set() if keys is None else {row[0] & MAX_SEQ for row in self._db.all("pins", keys)}
+
+    async def hold(self, checkpoint_id: str, child_run_id: str) -> None:
+        """Keep a fork's origin until the child has its own first checkpoint."""
+        with self._db.write():
+            key = self._key(checkpoint_id)
+            self._db.execute("hold", {"key": key, "child": child_run_id, "now": to_wire(self._clock())})
+
+    async def release_hold(self, child_run_id: str) -> None:
+        """Let go of the origin."""
+        with self._db.write():
+            self._db.execute("release_hold", {"child": child_run_id})
+
+    async def holds(self, run_id: str) -> dict[int, set[str]]:
+        """Seqs of a run that are held, and by which children."""
+        keys = self._keys(run_id)
+        found: dict[int, set[str]] = {}
+        for key, child, *_ in [] if keys is None else self._db.all("holds", keys):
+            found.setdefault(key & MAX_SEQ, set()).add(child)
+        return found
+
+    async def prune(self, run_id: str, drop: list[int]) -> int:
+        """Remove those of the given seqs that nothing needs."""
+        run = self._number(run_id)
+        keys = key_range(run)
+        with self._db.write():
+            self._guard(run, run_id)
+            rows = {key & MAX_SEQ: (kind, hash_) for key, kind, hash_ in self._db.all("history", keys)}
+            pins = {key & MAX_SEQ for (key,) in self._db.all("pins", keys)}
+            keep = pins | set(self._live_holds(keys))
+            gone = droppable({seq: row[0] for seq, row in rows.items()}, drop, keep)
+            if gone:
+                self._drop(run, gone, {seq: row[1] for seq, row in rows.items() if seq not in gone})
+        return len(gone)
+
+    def _drop(self, run: int, gone: set[int], hashes: dict[int, str]) -> None:
+        gaps = gaps_with(self._gaps(run), gone, hashes)
+        self._db.many("drop_checkpoint", [((run << SEQ_BITS) + seq,) for seq in gone])
+        self._db.execute("drop_gaps", {"run": run})
+        rows = [(run, gap.first_seq, gap.last_seq, gap.hash_before, gap.hash_after) for gap in gaps]
+        self._db.many("add_gap", rows)
+
+    def _live_holds(self, keys: dict[str, int]) -> dict[int, set[str]]:
+        """Return the holds that count, and take away the others."""
+        now = self._clock()
+        live: dict[int, set[str]] = {}
+        for key, child, taken_at, child_head, child_deleted in self._db.all("holds", keys):
+            age_seconds = (now - from_wire(taken_at)).total_seconds()
+            if hold_counts(child_head=child_head, child_deleted=bool(child_deleted), age_seconds=age_seconds):
+                live.setdefault(key & MAX_SEQ, set()).add(child)
+            else:
+                self._db.execute("drop_hold", {"key": key, "child": child})
+        return live
+
+    async def gaps(self, run_id: str) -> list[Gap]:
+        """The gaps that prunes left."""
+        run = self._number_or_none(run_id)
+        return [] if run is None else self._gaps(run)
+
+    def _gaps(self, run: int) -> list[Gap]:
+        return [Gap(*row) for row in self._db.all("gaps", {"run": run})]
+
+    async def delete_run(self, run_id: str) -> bool:
+        """Remove a run's rows, leaving a tombstone."""
+        run = self._number_or_none(run_id)
+        if run is None:
+            return False
+        keys = key_range(run)
+        with self._db.write():
+            if self._db.maybe("guard", run=run) is None:
+                return False
+            held = self._live_holds(keys)
+            if held:
+                raise still_held(run_id, held)
+            self._db.execute("bury", {"run": run, "now": to_wire(self._clock())})
+            for name in ("drop_checkpoints", "drop_pins", "drop_holds"):
+                self._db.execute(name, {**keys, "run_id": run_id})
+            for name in (
+                "empty_run",
+                "drop_row_writes",
+                "drop_heartbeat",
+                "drop_progress",
+                "drop_signals",
+                "drop_gaps",
+            ):
+                self._db.execute(name, {"run": run})
+        return True
+
+    def _run(self, run_id: str) -> Run:
+        row = self._db.maybe("run", run_id=run_id)
+        if row is None:
+            raise RunNotFound(run_id)
+        return run_of(row)
+
+    def _age(self, run_id: str) -> str | None:
+        """When the run was created that ends the page before."""
+        if not run_id:
+            return None
+        row = self._db.maybe("age", run_id=run_id)
+        if row is None:
+            raise RunNotFound(run_id)
+        return str(row[0])
+
+    def _guard(self, run: int, run_id: str) -> tuple[Any, ...]:
+        """Read what a write is judged by. Raises `RunNotFound`."""
+        row = self._db.maybe("guard", run=run)
+        if row is None:
+            raise RunNotFound(run_id)
+        return row
+
+    def _number(self, run_id: str) -> int:
+        """Return the number of a run, deleted or not. Raises `RunNotFound`."""
+        run = self._number_or_none(run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        return run
+
+    def _number_or_none(self, run_id: str) -> int | None:
+        known = self._numbers.get(run_id)
+        if known is None:
+            row = self._db.maybe("run_number", run_id=run_id)
+            if row is None:
+                return None
+            known = self._numbers[run_id] = int(row[0])
+        return known
+
+    def _keys(self, run_id: str) -> dict[str, int] | None:
+        run = self._number_or_none(run_id)
+        return None if run is None else key_range(run)
+
+    def _key(self, checkpoint_id: str) -> int:
+        row = self._db.maybe("key_of", id=checkpoint_id)
+        if row is None:
+            raise CheckpointNotFound(checkpoint_id)
+        return int(row[0])
+
+
+def _path_of(url: StoreUrl) -> Path:
+    """`sqlite:///relative` and `sqlite:////absolute`, as elsewhere in the Python world."""
+    path = url.path[1:]
+    if url.host or not url.path.startswith("/"):
+        problem = "three slashes begin a relative path, four an absolute one: sqlite:///.cairn/cairn.db"
+    elif path in ("", ":memory:"):
+        problem = "name a file; a store in memory is memory:"
+    elif path.endswith("/"):
+        problem = "this is a folder; name a file in it"
+    else:
+        return Path(path)
+    raise StoreUrlInvalid([Fault(url.safe, problem)])
+
+
+def _timeout_of(url: StoreUrl) -> float:
+    try:
+        return parse_duration(url.options.get("timeout", "5s"))
+    except ValueError as error:
+        raise StoreUrlInvalid([Fault(f"{url.safe}: ?timeout=", str(error))]) from None
