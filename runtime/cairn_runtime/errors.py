@@ -9,7 +9,8 @@ default message.
     CairnError
     ├── InvalidInput                 bad usage: faults, each with its path
     │   ├── ManifestInvalid          the Workflow file
-    │   └── StoreUrlInvalid          the store's address
+    │   ├── StoreUrlInvalid          the store's address
+    │   └── SettingsInvalid          a process's environment variables
     ├── NotFound
     │   ├── RunNotFound
     │   └── CheckpointNotFound
@@ -103,6 +104,13 @@ class StoreUrlInvalid(InvalidInput):
     """The store's URL cannot be used; see `docs/reference/stores.md` for the forms."""
 
     reason = "StoreUrlInvalid"
+
+
+class SettingsInvalid(InvalidInput):
+    """A process cannot start with these environment variables; mend the named ones."""
+
+    reason = "SettingsInvalid"
+    exit_code = EXIT_CONFIG
 
 
 class NotFound(CairnError):

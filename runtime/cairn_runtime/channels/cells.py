@@ -74,7 +74,7 @@ class Cells:
 
 def build_cells(spec: Spec, load: LoadFunction) -> Cells:
     """Join declared channels with those that the manifest implies (reducer `last`)."""
-    reducers: dict[str, Reducer] = {name: last for name in implied_channels(spec)}
+    reducers: dict[str, Reducer] = dict.fromkeys(implied_channels(spec), last)
     schemas: dict[str, SchemaCheck] = {}
     initial: JSONObject = dict.fromkeys(reducers)
     for name, channel in spec.state.channels.items():

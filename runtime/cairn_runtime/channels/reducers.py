@@ -113,7 +113,7 @@ def custom(function: Callable[[JSONValue, JSONValue], object], name: str) -> Red
             value = jsonify(function(copy_json(old), copy_json(new)))
         except NotJSON as error:
             raise WriteRefused(f"the reducer {name} returned what is not JSON: {error}") from error
-        except Exception as error:  # noqa: BLE001 - user code may raise anything
+        except Exception as error:
             raise WriteRefused(f"the reducer {name} failed: {type(error).__name__}: {error}") from error
         return Folded("set", value, value)
 

@@ -37,17 +37,21 @@ def apply(state: RunState, event: Event) -> None:
 
 
 def _token(state: RunState, event: Event) -> None:
-    _give(state, (event[1],))
+    _give(state, "", (event[1],))
 
 
-def _give(state: RunState, targets: Iterable[str]) -> None:
+def _give(state: RunState, source: str, targets: Iterable[str]) -> None:
     for target in targets:
-        state.tokens[target] = state.tokens.get(target, 0) + 1
+        held = state.tokens.get(target)
+        if held is None:
+            state.tokens[target] = [source]
+        else:
+            held.append(source)
 
 
 def _take(state: RunState, step: str, count: int) -> None:
-    left = state.tokens.pop(step) - count
-    if left > 0:
+    left = state.tokens.pop(step)[count:]
+    if left:
         state.tokens[step] = left
 
 
@@ -76,7 +80,7 @@ def _skip(state: RunState, event: Event) -> None:
 
 def _end(state: RunState, step: str, targets: Iterable[str]) -> None:
     state.ended[step] = state.ended.get(step, 0) + 1
-    _give(state, targets)
+    _give(state, step, targets)
 
 
 def _write(state: RunState, event: Event) -> None:
@@ -95,14 +99,24 @@ def _item(state: RunState, event: Event) -> None:
     _, step, _visit, item, result = event
     group = state.groups[step]
     group.results[item] = result
-    group.open.pop(item, None)
+    task = group.open.pop(item, None)
+    if task is not None and task.wait is not None:
+        del state.waiting[task.key]
 
 
 def _done(state: RunState, event: Event) -> None:
     _, step, _visit, targets = event
-    if state.tasks.pop(step, None) is None:
-        del state.groups[step]
+    _close(state, step)
     _end(state, step, targets)
+
+
+def _close(state: RunState, step: str) -> None:
+    """Take a step's task, or its foreach with all that is open in it, off the frontier."""
+    task = state.tasks.pop(step, None)
+    left = [task] if task is not None else state.groups.pop(step).open.values()
+    for gone in left:
+        if gone.wait is not None:
+            del state.waiting[gone.key]
 
 
 def _tried(state: RunState, event: Event) -> None:
@@ -115,16 +129,17 @@ def _failed(state: RunState, event: Event) -> None:
     if item is not None:
         state.groups[step].failure = failure
     elif targets:
-        if state.tasks.pop(step, None) is None:
-            del state.groups[step]
-        _give(state, targets)
+        _close(state, step)
+        _give(state, step, targets)
     else:
         state.failure = failure
 
 
 def _parked(state: RunState, event: Event) -> None:
     _, step, _visit, item, wait = event
-    state.task(step, item).wait = wait_from_json(wait)
+    task = state.task(step, item)
+    task.wait = wait_from_json(wait)
+    state.waiting[task.key] = task
 
 
 def _woke(state: RunState, event: Event) -> None:
@@ -132,6 +147,7 @@ def _woke(state: RunState, event: Event) -> None:
     task = state.task(step, item)
     task.wait = None
     task.answer = answer
+    del state.waiting[task.key]
 
 
 _APPLY: dict[str, Callable[[RunState, Event], None]] = {

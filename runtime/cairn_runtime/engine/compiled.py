@@ -113,7 +113,7 @@ def graph_hash(spec: Spec) -> str:
 
 def _compile_step(
     spec: Spec, step: Step, index: int, followers: tuple[str, ...], joins: bool
-) -> CompiledStep:  # noqa: FBT001 - a fact, not a switch
+) -> CompiledStep:
     path = f"spec.steps[{index}]"
     foreach = step.foreach
     return CompiledStep(

@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -41,8 +41,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Where in the run a checkpoint stands: the task that ended last, and what the run would do next."""
 
     step: str
@@ -211,13 +210,14 @@ class Control:
 
     async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat a call that got no answer, with growing pauses, until the patience is over."""
-        give_up = time.monotonic() + self.patience_seconds
-        delay = _FIRST_DELAY
+        give_up, delay = 0.0, _FIRST_DELAY
         while True:
             try:
                 return await call()
             except StoreUnavailable as error:
-                if time.monotonic() + delay > give_up:
+                now = time.monotonic()
+                give_up = give_up or now + self.patience_seconds
+                if now + delay > give_up:
                     raise
                 log.warning("store did not answer", extra={"error": error.message, "retry_seconds": delay})
             self.retries += 1

@@ -66,7 +66,8 @@ def _patch(planner: Planner, origin: Origin) -> None:
 def _start_at(state: RunState, steps: tuple[str, ...]) -> None:
     state.tasks.clear()
     state.groups.clear()
-    state.tokens = dict.fromkeys(steps, 1)
+    state.waiting.clear()
+    state.tokens = {step: [""] for step in steps}
 
 
 def _require_known(workflow: CompiledWorkflow, state: RunState) -> None:

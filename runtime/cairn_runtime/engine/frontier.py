@@ -36,11 +36,11 @@ class Task:
     """Value of the signal that ended its last wait."""
     keys: list[str] = field(default_factory=list)
     """Keys of the mid-step checkpoints that it has committed."""
+    key: TaskKey = field(init=False)
+    """The task's name."""
 
-    @property
-    def key(self) -> TaskKey:
-        """The task's name."""
-        return task_key(self.step, self.visit, self.item)
+    def __post_init__(self) -> None:
+        self.key = task_key(self.step, self.visit, self.item)
 
 
 @dataclass(slots=True)
@@ -87,11 +87,14 @@ class RunState:
     """Last `replace` of a channel: position in the log, and the task that wrote."""
     position: int = 0
     """Events applied so far."""
-    tokens: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, list[str]] = field(default_factory=dict)
+    """Tokens by the step that holds them: where each came from, in the order in which they came."""
     visits: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     """Open task by step, for steps that are not under way as a foreach."""
     groups: dict[str, Group] = field(default_factory=dict)
+    waiting: dict[TaskKey, Task] = field(default_factory=dict)
+    """Those of the open tasks that wait."""
     ended: dict[str, int] = field(default_factory=dict)
     """How often each step was done or skipped."""
     failure: JSONObject | None = None
@@ -114,13 +117,12 @@ class RunState:
 
     def parked(self) -> list[Task]:
         """All tasks that wait."""
-        found = [task for task in self.tasks.values() if task.wait]
-        for group in self.groups.values():
-            found += [task for task in group.open.values() if task.wait]
-        return found
+        return list(self.waiting.values())
 
     def next_steps(self) -> tuple[str, ...]:
         """Names of what the run would do next: steps with tasks, then steps that hold a token."""
+        if not (self.groups or self.tokens) and len(self.tasks) <= MAX_NEXT:
+            return tuple(self.tasks)
         names = dict.fromkeys(islice(self.tasks, MAX_NEXT))
         for more in (self.groups, self.tokens):
             if len(names) < MAX_NEXT:
@@ -133,7 +135,7 @@ class RunState:
             "channels": dict(self.channels),
             "changed": {name: list(where) for name, where in self.changed.items()},
             "position": self.position,
-            "tokens": dict(self.tokens),
+            "tokens": {step: list(sources) for step, sources in self.tokens.items()},
             "visits": dict(self.visits),
             "tasks": [_task_to_json(task) for task in self.tasks.values()],
             "groups": [_group_to_json(group) for group in self.groups.values()],
@@ -151,14 +153,16 @@ class RunState:
         """
         tasks = [_task_from_json(row) for row in data["tasks"]]  # type: ignore[union-attr,arg-type]
         groups = [_group_from_json(row) for row in data["groups"]]  # type: ignore[union-attr,arg-type]
+        opened = [task for group in groups for task in group.open.values()]
         return cls(
             channels=dict(data["channels"]),  # type: ignore[arg-type]
             changed={name: (where[0], where[1]) for name, where in data["changed"].items()},  # type: ignore[union-attr,index,misc]
             position=data["position"],  # type: ignore[arg-type]
-            tokens=dict(data["tokens"]),  # type: ignore[arg-type]
+            tokens={step: list(sources) for step, sources in data["tokens"].items()},  # type: ignore[union-attr,arg-type,misc]
             visits=dict(data["visits"]),  # type: ignore[arg-type]
             tasks={task.step: task for task in tasks},
             groups={group.step: group for group in groups},
+            waiting={task.key: task for task in (*tasks, *opened) if task.wait is not None},
             ended=dict(data["ended"]),  # type: ignore[arg-type]
             failure=data["failure"],  # type: ignore[arg-type]
             skip_once=list(data["skipOnce"]),  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ costs a few machine operations however large the graph is.
 
 The rule that this room prepares (`docs/concepts/graph-semantics.md`): a `join: all` step with a token runs when
 no other busy step has a path to it.
-Paths over a loop edge of a loop that holds both do not count, unless that edge leads to the waiting step itself.
-A head that only holds a token does not hold back its own loop.
+Paths over a loop edge of a loop that holds the waiting step do not count, unless that edge leads to the step
+itself: a head waits until the pass is over, and no member waits for the next pass.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ class Loop:
 class Graph:
     """Steps by number in file order, and who holds back whom.
 
-    `blockers[w]`: steps that hold back w while they have a task.
-    `token_blockers[w]`: steps that hold back w while they only hold a token.
+    `blockers[w]`: steps with a path to w that counts.
+    `heads[w]`: heads of the loops that hold w, w itself left out.
+    `loops`: all of them, outer before inner; `around[w]`: those that hold w, outermost first.
+    `headed[w]`: the loop whose head w is, if any.
+    `entry_blockers[w]`: for a head, the steps with a path to it that counts and does not end on a loop edge.
     `entries`: steps that get the first tokens.
     """
 
@@ -39,13 +42,12 @@ class Graph:
     targets: tuple[tuple[int, ...], ...]
     sources: tuple[tuple[int, ...], ...]
     loops: tuple[Loop, ...]
+    around: tuple[tuple[Loop, ...], ...]
+    headed: tuple[Loop | None, ...]
+    heads: tuple[int, ...]
     blockers: tuple[int, ...]
-    token_blockers: tuple[int, ...]
+    entry_blockers: tuple[int, ...]
     entries: tuple[int, ...]
-
-    def loops_of(self, step: int) -> list[Loop]:
-        """The loops that hold a step, outermost first."""
-        return [loop for loop in self.loops if loop.members >> step & 1]
 
 
 def build_graph(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> Graph:
@@ -58,16 +60,34 @@ def build_graph(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> Graph
         targets[source].append(target)
         sources[target].append(source)
     parts = strong_parts((1 << len(names)) - 1, targets)
-    loops = _loops(parts, targets, sources)
-    blockers, token_blockers = _blockers(parts, loops, sources)
+    loops = find_loops(parts, targets, sources)
+    around: list[list[Loop]] = [[] for _ in names]
+    headed: list[Loop | None] = [None] * len(names)
+    for loop in loops:
+        headed[loop.head] = loop
+        for member in bits(loop.members):
+            around[member].append(loop)
+    source_bits = [sum(1 << s for s in row) for row in sources]
+    blockers = _ancestors(parts, source_bits)
+    entry_blockers = [0] * len(names)
+    for step, held in enumerate(around):
+        if held:
+            blockers[step] = _behind(step, source_bits[step], held, source_bits)
+        loop_of = headed[step]
+        if loop_of is not None:
+            first = source_bits[step] & ~loop_of.members
+            entry_blockers[step] = _behind(step, first, held, source_bits)
     return Graph(
         names=tuple(names),
         index=index,
         targets=tuple(map(tuple, targets)),
         sources=tuple(map(tuple, sources)),
         loops=tuple(loops),
+        around=tuple(map(tuple, around)),
+        headed=tuple(headed),
+        heads=tuple(sum(1 << h.head for h in held if h.head != step) for step, held in enumerate(around)),
         blockers=tuple(blockers),
-        token_blockers=tuple(token_blockers),
+        entry_blockers=tuple(entry_blockers),
         entries=tuple(sorted(_head(part, sources) for part in parts if not _from_outside(part, sources))),
     )
 
@@ -142,7 +162,7 @@ def _head(part: int, sources: Sequence[Sequence[int]]) -> int:
     return outside[0] if outside else next(bits(part))
 
 
-def _loops(
+def find_loops(
     parts: list[int], targets: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]
 ) -> list[Loop]:
     """All loops, outer before inner.
@@ -164,24 +184,6 @@ def _loops(
     return found
 
 
-def _blockers(
-    parts: list[int], loops: list[Loop], sources: Sequence[Sequence[int]]
-) -> tuple[list[int], list[int]]:
-    """Who holds back whom, while having a task and while holding only a token."""
-    source_bits = [sum(1 << s for s in row) for row in sources]
-    blockers = _ancestors(parts, source_bits)
-    for loop in loops:
-        for waiting in bits(loop.members):
-            # The deepest loop that holds both decides; loops come outer first, so deeper ones overwrite.
-            blockers[waiting] &= ~loop.members
-            blockers[waiting] |= _inside(loop, waiting, source_bits)
-    token_blockers = list(blockers)
-    for loop in loops:
-        for waiting in bits(loop.members):
-            token_blockers[waiting] &= ~(1 << loop.head)
-    return blockers, token_blockers
-
-
 def _ancestors(parts: list[int], source_bits: list[int]) -> list[int]:
     """For every step the steps with any path to it, itself left out."""
     above = [0] * len(source_bits)
@@ -195,15 +197,15 @@ def _ancestors(parts: list[int], source_bits: list[int]) -> list[int]:
     return above
 
 
-def _inside(loop: Loop, waiting: int, source_bits: list[int]) -> int:
-    """Members with a path to `waiting` that stays in the loop and uses its loop edges only to reach `waiting`."""
+def _behind(waiting: int, first: int, loops: list[Loop], source_bits: list[int]) -> int:
+    """Steps from which `waiting` is reached through one of `first`, over no loop edge of the loops that hold it."""
+    inside = {loop.head: loop.members for loop in loops}
     reached = 0
-    front = source_bits[waiting] & loop.members
+    front = first
     while front:
         reached |= front
         following = 0
         for node in bits(front):
-            if node != loop.head:
-                following |= source_bits[node]
-        front = following & loop.members & ~reached
+            following |= source_bits[node] & ~inside.get(node, 0) if node != waiting else 0
+        front = following & ~reached
     return reached & ~(1 << waiting)

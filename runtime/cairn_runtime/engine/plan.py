@@ -20,6 +20,7 @@ from cairn_runtime.channels.reducers import Folded
 from cairn_runtime.engine.apply import Event, apply
 from cairn_runtime.engine.compiled import CompiledStep, CompiledWorkflow
 from cairn_runtime.engine.frontier import Group, RunState, Task, wait_to_json
+from cairn_runtime.engine.graph import Graph, Loop
 from cairn_runtime.errors import ConflictingWrites, StepError, StepFailed, VisitsExhausted, WriteRefused
 from cairn_runtime.model.expressions import Expression
 from cairn_runtime.model.ids import task_key
@@ -73,7 +74,7 @@ class Planner:
 
     def _enter(self, step: CompiledStep, now: datetime) -> None:
         visit = self.state.visits.get(step.name, 0) + 1
-        taken = 1 if step.any_join else self.state.tokens[step.name]
+        taken = 1 if step.any_join else len(self.state.tokens[step.name])
         try:
             if visit > step.spec.max_visits:
                 raise VisitsExhausted(
@@ -324,18 +325,59 @@ def _can_start(workflow: CompiledWorkflow, state: RunState, step: CompiledStep) 
         return False
     if step.any_join:
         return True
-    graph = workflow.graph
-    index, blockers = graph.index, graph.blockers[step.index]
-    if blockers:
-        for busy in (state.tasks, state.groups):
-            for name in busy:
-                if blockers >> index[name] & 1:
-                    return False
-        blockers = graph.token_blockers[step.index]
-        for name in state.tokens:
+    graph, n = workflow.graph, step.index
+    blockers, loop = graph.blockers[n], graph.headed[n]
+    if loop is not None and _is_from_outside(graph, state, step.name, loop):
+        # The loop is being entered: its loop edges are no reason to wait, a pass under way is.
+        if _in_pass(graph, state, loop):
+            return False
+        blockers = graph.entry_blockers[n]
+    if not blockers:
+        return True
+    if _holds(graph, state, blockers, tokens=False):
+        return False
+    if _holds(graph, state, blockers & ~graph.heads[n], tokens=True):
+        return False
+    return not any(_goes_first(graph, state, step, held) for held in graph.around[n] if held.head != n)
+
+
+def _holds(graph: Graph, state: RunState, blockers: int, *, tokens: bool) -> bool:
+    """Whether one of these steps has a task, or holds a token where tokens count too."""
+    index = graph.index
+    for busy in (state.tasks, state.groups, state.tokens) if tokens else (state.tasks, state.groups):
+        for name in busy:
             if blockers >> index[name] & 1:
-                return False
-    return True
+                return True
+    return False
+
+
+def _is_from_outside(graph: Graph, state: RunState, step: str, loop: Loop) -> bool:
+    """Whether all tokens of a step came from outside a loop; the first tokens come from nowhere."""
+    index = graph.index
+    return not any(source and loop.members >> index[source] & 1 for source in state.tokens[step])
+
+
+def _in_pass(graph: Graph, state: RunState, loop: Loop) -> bool:
+    """Whether a loop is under way: a member has a task, or one that is not the head a token from inside."""
+    if _holds(graph, state, loop.members, tokens=False):
+        return True
+    index, others = graph.index, loop.members & ~(1 << loop.head)
+    return any(
+        others >> index[name] & 1 and not _is_from_outside(graph, state, name, loop) for name in state.tokens
+    )
+
+
+def _goes_first(graph: Graph, state: RunState, step: CompiledStep, loop: Loop) -> bool:
+    """Whether a loop is being entered, or may still be, at its head: a member reached from outside comes after."""
+    name, head = step.name, graph.names[loop.head]
+    if _in_pass(graph, state, loop) or not _is_from_outside(graph, state, name, loop):
+        return False
+    if head in state.tokens and _is_from_outside(graph, state, head, loop):
+        return True
+    entering = graph.entry_blockers[loop.head]
+    return _holds(graph, state, entering, tokens=False) or _holds(
+        graph, state, entering & ~graph.heads[step.index], tokens=True
+    )
 
 
 def _wait(step: CompiledStep, visit: int, now: datetime) -> Wait:

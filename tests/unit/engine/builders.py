@@ -16,7 +16,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def workflow(steps: list[dict[str, Any]], **spec: Any) -> Workflow:
     """A Workflow of these steps; a step without a kind runs `steps:NAME`."""
-    filled = [step if _kind(step) else {**step, "python": f"steps:{step['name'].replace('-', '_')}"} for step in steps]
+    filled = [
+        step if _kind(step) else {**step, "python": f"steps:{step['name'].replace('-', '_')}"}
+        for step in steps
+    ]
     return Workflow.model_validate(
         {
             "apiVersion": "cairn.dev/v1alpha1",
@@ -53,7 +56,9 @@ def started(steps: list[dict[str, Any]], **spec: Any) -> Planner:
 
 def ready(planner: Planner) -> list[str]:
     """Names of the steps that have a task which does not wait, in the order in which they became ready."""
-    return [task.step for task in planner.state.tasks.values() if task.wait is None] + list(planner.state.groups)
+    return [task.step for task in planner.state.tasks.values() if task.wait is None] + list(
+        planner.state.groups
+    )
 
 
 def finish(planner: Planner, step: str, returned: object = None, goto: str | None = None) -> list[str]:

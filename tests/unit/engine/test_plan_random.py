@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.engine.builders import NOW, compiled
 
 from cairn_runtime.engine.compiled import CompiledWorkflow
 from cairn_runtime.engine.frontier import RunState
 from cairn_runtime.engine.plan import Planner
-from tests.unit.engine.builders import NOW, compiled
 
 MAX_JUMPS = 3
 """After so many visits a step jumps no more, so that every run ends."""
