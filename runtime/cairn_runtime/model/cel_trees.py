@@ -46,6 +46,8 @@ class Read(NamedTuple):
     name: str | None
     node: int
     """Id of the node, for `Tree.offset`."""
+    tested: bool = False
+    """Whether it is only asked for, by `has()`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _reads(node: Node, variables: frozenset[str]) -> Iterator[Read]:
         return
     if children and children[0].kind == "ident" and children[0].text in variables:
         if kind in ("select", "has"):
-            yield Read(children[0].text, node.text, node.id)
+            yield Read(children[0].text, node.text, node.id, kind == "has")
             return
         if kind == "call" and node.text == "_[_]" and children[1].kind == "string":
             yield Read(children[0].text, children[1].text, node.id)

@@ -9,13 +9,33 @@ Names are not checked here: an edge may lead to a step that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from cairn_runtime.model.workflow import Step
+from typing import Literal, Protocol, TypeAlias
 
 EdgeKind: TypeAlias = Literal["needs", "next", "catch", "goto"]
+
+
+class Leads(Protocol):
+    """A `next` entry: what `model.workflow.Next` is, and an outline's too."""
+
+    @property
+    def to(self) -> str: ...  # noqa: D102 - the fields are described in model.workflow
+
+
+class Draws(Protocol):
+    """A step, as far as it draws edges."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def needs(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def next(self) -> Sequence[Leads]: ...  # noqa: D102
+    @property
+    def catch(self) -> str | None: ...  # noqa: D102
+    @property
+    def goto(self) -> Sequence[str]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +52,7 @@ class Edge:
     index: int
 
 
-def edges(steps: Iterable[Step]) -> list[Edge]:
+def edges(steps: Iterable[Draws]) -> list[Edge]:
     """List every edge, by the step that draws it in file order: its needs, then next, catch, goto.
 
     The same pair of steps may come several times, with different kinds or positions.
@@ -40,7 +60,7 @@ def edges(steps: Iterable[Step]) -> list[Edge]:
     return [edge for step in steps for edge in _drawn_by(step)]
 
 
-def _drawn_by(step: Step) -> Iterator[Edge]:
+def _drawn_by(step: Draws) -> Iterator[Edge]:
     name = step.name
     for index, source in enumerate(step.needs):
         yield Edge(source, name, "needs", index)

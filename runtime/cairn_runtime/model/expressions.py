@@ -64,6 +64,8 @@ class Reference:
     root: str
     name: str
     place: str
+    tested: bool
+    """Whether it is only asked for, by `has()`."""
 
 
 class Expression:
@@ -76,9 +78,11 @@ class Expression:
         "_state",
         "_visits",
         "channels",
+        "inputs",
         "path",
         "source",
         "uses_item",
+        "visited",
     )
 
     def __init__(self, source: str, path: str, program: cel.Expression) -> None:
@@ -93,10 +97,13 @@ class Expression:
         self.uses_item = reads is None or any(read.root == "item" for read in reads)
         sole = tree.sole_read() if tree else None
         self._channel = sole.name if sole and sole.root == "state" else None
-        """The channel, where the expression is nothing but its name: its value needs no CEL, however long"
-        " it is."""
+        """The channel, where the expression is nothing but its name: its value needs no CEL, however long."""
         self.channels = self._state.names
         """Channels that it reads; None where it takes the state as a whole."""
+        self.visited = self._visits.names
+        """Steps whose visits it reads; None where it takes them all."""
+        self.inputs = self._input.names
+        """Keys of the input that it reads; None where it takes the input as a whole."""
 
     @property
     def uses_visits(self) -> bool:
@@ -113,9 +120,10 @@ class Expression:
         tree = self._tree()
         if tree is None:
             return []
-        reads = tree.reads(VARIABLES)
         return [
-            Reference(r.root, r.name, self._place(tree.offset(r.node))) for r in reads if r.name is not None
+            Reference(read.root, read.name, self._place(tree.offset(read.node)), read.tested)
+            for read in tree.reads(VARIABLES)
+            if read.name is not None
         ]
 
     def evaluate(
