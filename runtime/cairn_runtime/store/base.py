@@ -348,6 +348,7 @@ class Store(Protocol):
     ) -> None:
         """Append checkpoints `expected_head + 1 ...` and change the row, in one atomic step.
 
+        The first checkpoint carries the write_id; those after it may carry ids of their own.
         An empty list changes the row only. Sent again with the same write_id after it was applied (even if
         other commits followed) it is success. Without an outcome the row keeps its phase and waits.
 

@@ -32,7 +32,7 @@ from cairn_runtime.store.base import (
     Wait,
 )
 from cairn_runtime.store.pruning import gaps_with
-from cairn_runtime.store.rows import absent, wait_is_open
+from cairn_runtime.store.rows import absent, wait_is_open, was_written
 
 
 @dataclass(slots=True)
@@ -154,20 +154,20 @@ class Ledger:
         self.runner = runner or self.runner
         self.updated_at = self.alive_at = now
 
-    def may_commit(self, fence: Fence, expected_head: int, write_id: str, count: int) -> bool:
-        """Tell whether a commit of `count` checkpoints is still to be applied; False where it was before.
-
-        Any checkpoint of the commit proves that it was ours: a prune may have taken the first of them.
+    def may_commit(
+        self, fence: Fence, expected_head: int, write_id: str, checkpoints: Sequence[Checkpoint]
+    ) -> bool:
+        """Tell whether a commit is still to be applied; False where it was before.
 
         Raises:
             Superseded: fence or head are not the row's, and the write was not ours.
         """
         fits = self.epoch == fence[0] and self.claim_id == fence[1] and self.head_seq == expected_head
-        if count:
+        if checkpoints:
             if fits and self.claim_id:
                 return True
-            seqs = range(expected_head + 1, expected_head + count + 1)
-            if any(seq in self.rows and self.rows[seq].write_id == write_id for seq in seqs):
+            stored = {row.seq: self.rows[row.seq].write_id for row in checkpoints if row.seq in self.rows}
+            if was_written(checkpoints, stored, self.head_seq):
                 return False
         elif write_id in self.row_writes:
             return False

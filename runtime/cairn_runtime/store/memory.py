@@ -239,7 +239,7 @@ class MemoryStore:
         place = self._place
         with place.lock:
             ledger = place.ledger(run_id)
-            if not ledger.may_commit(fence, expected_head, write_id, len(checkpoints)):
+            if not ledger.may_commit(fence, expected_head, write_id, checkpoints):
                 return
             for checkpoint in checkpoints:
                 if checkpoint.id in place.checkpoints:

@@ -43,6 +43,16 @@ def check_commit(
             raise ValueError(f"checkpoint {seq} of {run_id} has no payload of {checkpoint.size} bytes")
 
 
+def was_written(checkpoints: Sequence[Checkpoint], stored: Mapping[int, str], head_seq: int) -> bool:
+    """Tell whether a commit that moved nothing had been applied before; `stored` maps seqs to write_ids.
+
+    All of it must lie at or before the head: what was not sent before is not there. One checkpoint stored as
+    ours is enough, since a prune may have taken others; one that is somebody else's is too much.
+    """
+    ours = [stored[row.seq] == row.write_id for row in checkpoints if row.seq in stored]
+    return checkpoints[-1].seq <= head_seq and bool(ours) and all(ours)
+
+
 def check_claim(claim_id: str) -> None:
     """Refuse an empty claim_id: it is what a row carries that nobody has claimed.
 

@@ -50,7 +50,15 @@ from cairn_runtime.store.base import (
 from cairn_runtime.store.opening import StoreUrl
 from cairn_runtime.store.places import free_bytes
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
-from cairn_runtime.store.rows import absent, check_claim, check_commit, check_heads, still_held, wait_is_open
+from cairn_runtime.store.rows import (
+    absent,
+    check_claim,
+    check_commit,
+    check_heads,
+    still_held,
+    wait_is_open,
+    was_written,
+)
 from cairn_runtime.store.sqlite_files import SCHEMA_VERSION, SQLiteFile, fault
 from cairn_runtime.store.sqlite_rows import (
     MAX_SEQ,
@@ -229,7 +237,7 @@ class BlockingSQLite:
                 for number in outcome.consumed:
                     self._db.execute("consume_signal", {"run": run, "number": number})
             if not moved:
-                self._explain(run_id, values, len(checkpoints))
+                self._explain(run_id, values, checkpoints)
 
     def _move(self, values: dict[str, Any], checkpoints: list[Checkpoint]) -> bool:
         """Move the head where fence and head match, and append; tell whether it moved."""
@@ -250,16 +258,20 @@ class BlockingSQLite:
             raise HistoryConflict(f"another checkpoint has the id {head.id} or its place: {error}") from error
         return True
 
-    def _explain(self, run_id: str, values: dict[str, Any], count: int) -> None:
+    def _explain(self, run_id: str, values: dict[str, Any], checkpoints: list[Checkpoint]) -> None:
         """Return if a commit that moved nothing was ours already; else say why it moved nothing."""
-        run, write_id = values["run"], values["write_id"]
-        self._guard(run, run_id)
-        if count:
-            first = (run << SEQ_BITS) + values["expected_head"] + 1
-            ours = self._db.maybe("our_checkpoint", first=first, last=first + count - 1, write_id=write_id)
+        run = values["run"]
+        head_seq = self._guard(run, run_id)[2]
+        if checkpoints:
+            keys = {
+                "first": (run << SEQ_BITS) + checkpoints[0].seq,
+                "last": (run << SEQ_BITS) + checkpoints[-1].seq,
+            }
+            stored = {key & MAX_SEQ: write_id for key, write_id in self._db.all("write_ids", keys)}
+            ours = was_written(checkpoints, stored, head_seq)
         else:
-            ours = self._db.maybe("our_row_write", run=run, write_id=write_id)
-        if ours is None:
+            ours = self._db.maybe("our_row_write", run=run, write_id=values["write_id"]) is not None
+        if not ours:
             raise Superseded(run_id)
 
     async def heartbeat(self, run_id: str, fence: Fence) -> Beat:

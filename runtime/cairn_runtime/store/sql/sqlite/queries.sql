@@ -115,9 +115,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_row_write
 INSERT INTO row_writes (run, write_id) VALUES (:run, :write_id);
 
--- name: our_checkpoint
--- Any checkpoint of a commit proves that it was applied: a prune may have taken the first of them.
-SELECT 1 FROM checkpoints WHERE key BETWEEN :first AND :last AND write_id = :write_id LIMIT 1;
+-- name: write_ids
+-- By which writes the checkpoints are stored that a commit wanted to add.
+SELECT key, write_id FROM checkpoints WHERE key BETWEEN :first AND :last;
 
 -- name: our_row_write
 SELECT 1 FROM row_writes WHERE run = :run AND write_id = :write_id;

@@ -1,0 +1,34 @@
+"""All test classes of the contract, to be imported with `*` by the module that tests a store."""
+
+from __future__ import annotations
+
+from cairn_runtime.store.contract.changes import TestChanges
+from cairn_runtime.store.contract.claims import TestClaims, TestHeartbeats
+from cairn_runtime.store.contract.commits import TestCommits, TestLostReplies
+from cairn_runtime.store.contract.deletion import TestDeletion
+from cairn_runtime.store.contract.history import TestHistory
+from cairn_runtime.store.contract.machine import TestAgainstAModel
+from cairn_runtime.store.contract.opening import TestOpening
+from cairn_runtime.store.contract.progress import TestProgress
+from cairn_runtime.store.contract.pruning import TestGaps, TestHolds, TestPins, TestPrune
+from cairn_runtime.store.contract.runs import TestRuns
+from cairn_runtime.store.contract.signals import TestSignals
+
+__all__ = [
+    "TestAgainstAModel",
+    "TestChanges",
+    "TestClaims",
+    "TestCommits",
+    "TestDeletion",
+    "TestGaps",
+    "TestHeartbeats",
+    "TestHistory",
+    "TestHolds",
+    "TestLostReplies",
+    "TestOpening",
+    "TestPins",
+    "TestProgress",
+    "TestPrune",
+    "TestRuns",
+    "TestSignals",
+]
