@@ -21,7 +21,9 @@ LoadFunction = Callable[[str], Callable[[JSONValue, JSONValue], object]]
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The channels of a run: a reducer each, the schemas of those that have one, and what else may be written."""
+    """The channels of a run: a reducer each, the schemas of those that have one, and what else may be
+    written.
+    """
 
     reducers: dict[str, Reducer]
     schemas: dict[str, SchemaCheck]

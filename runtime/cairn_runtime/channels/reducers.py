@@ -1,7 +1,7 @@
 """Reducers: how a write folds into a channel, and what of it is stored.
 
-A reducer turns (old value, written value) into a stored write: an operation and its operand, from which `fold`
-makes the new value again without knowing the reducer.
+A reducer turns (old value, written value) into a stored write: an operation and its operand, from which
+`fold` makes the new value again without knowing the reducer.
 So history stays readable when a later manifest changes a reducer, and an append stores only what was added.
 Pure; values are never changed in place, because a task may still look at the old one.
 """
@@ -161,7 +161,9 @@ def _pick(old: JSONValue, new: JSONValue, *, larger: bool) -> Folded:
 
 
 def _identity(value: JSONValue) -> object:
-    """A hashable that is equal exactly where two JSON values are: true is not 1, key order does not matter."""
+    """A hashable that is equal exactly where two JSON values are: true is not 1, key order does not
+    matter.
+    """
     match value:
         case bool() | None:
             return (type(value), value)

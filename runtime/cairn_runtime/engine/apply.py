@@ -15,8 +15,8 @@ An event is a JSON array whose first element is its kind:
     ["parked", step, visit, item, wait]                    a task waits
     ["woke", step, visit, item, answer]                    its wait is over, it is ready again
 
-Pure. `apply` trusts live events; on folded ones whatever does not fit raises KeyError, TypeError, ValueError or
-IndexError, which `fold` turns into `CheckpointCorrupted`.
+Pure. `apply` trusts live events; on folded ones whatever does not fit raises KeyError, TypeError, ValueError
+or IndexError, which `fold` turns into `CheckpointCorrupted`.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def compile_workflow(workflow: Workflow, load: LoadFunction) -> CompiledWorkflow
         if edge.kind == "needs":
             followers[edge.source].append(edge.target)
     steps = {
-        step.name: _compile_step(spec, step, n, tuple(followers[step.name]), len(graph.sources[n]) > 1)
+        step.name: _compile_step(spec, step, n, tuple(followers[step.name]), graph)
         for n, step in enumerate(spec.steps)
     }
     return CompiledWorkflow(
@@ -112,7 +112,7 @@ def graph_hash(spec: Spec) -> str:
 
 
 def _compile_step(
-    spec: Spec, step: Step, index: int, followers: tuple[str, ...], joins: bool
+    spec: Spec, step: Step, index: int, followers: tuple[str, ...], graph: Graph
 ) -> CompiledStep:
     path = f"spec.steps[{index}]"
     foreach = step.foreach
@@ -134,7 +134,7 @@ def _compile_step(
         collect=foreach.collect if foreach else None,
         parallelism=foreach.parallelism if foreach else 1,
         any_join=step.join == "any",
-        joins=joins,
+        joins=len(graph.sources[index]) > 1,
         waits=step.approval is not None or step.signal is not None or step.sleep is not None,
         retry=resolve(step.retry, spec.retry),
     )

@@ -1,10 +1,10 @@
 """The run's line to its store: events become checkpoints here, and checkpoints become durable.
 
 `Control` holds the fence and the head that this runner believes in.
-`cut` makes a checkpoint of events (encoded, sealed, not yet written), `save` writes what was cut, in order, in
-commits of bounded size.
-A commit that got no answer is sent again byte for byte under the same write_id until `patience_seconds` are over:
-if the process dies in between, the next one finds either all of it or nothing.
+`cut` makes a checkpoint of events (encoded, sealed, not yet written), `save` writes what was cut, in order,
+in commits of bounded size.
+A commit that got no answer is sent again byte for byte under the same write_id until `patience_seconds` are
+over: if the process dies in between, the next one finds either all of it or nothing.
 `Superseded` is never survived: somebody else holds the run, and nothing this runner still knows counts.
 
 Who calls: the loop (one task at a time per method; a lock keeps commits in order).
@@ -204,7 +204,9 @@ class Control:
         await self._insist(lambda: self.store.put_progress(self.run_id, self.fence, task, data))
 
     async def look(self) -> tuple[Beat, list[Signal]]:
-        """Ask for the store's time, then for the signals: one sent later has a later time. Raises like `save`."""
+        """Ask for the store's time, then for the signals: one sent later has a later time. Raises like
+        `save`.
+        """
         beat = await self._insist(lambda: self.store.heartbeat(self.run_id, self.fence))
         return beat, await self._insist(lambda: self.store.signals(self.run_id))
 

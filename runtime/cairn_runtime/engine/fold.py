@@ -58,7 +58,8 @@ def fold_one(state: RunState, row: Checkpoint, codec: Codec) -> RunState:
         for event in data["events"]:  # type: ignore[union-attr]
             apply(state, event)  # type: ignore[arg-type]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        text = f"checkpoint {row.seq} of run {row.run_id} does not fit its history: {type(error).__name__}: {error}"
+        where = f"checkpoint {row.seq} of run {row.run_id}"
+        text = f"{where} does not fit its history: {type(error).__name__}: {error}"
         raise CheckpointCorrupted(text, seq=row.seq) from error
     return state
 

@@ -2,8 +2,8 @@
 
 Pure. The result is the full state of the new run's checkpoint 1.
 What failed is ready again; what waited waits on.
-`steps` replaces the frontier; `skip` lets steps count as done once; `as_step` makes the patch count as that step's
-own writes, after which its edges fire.
+`steps` replaces the frontier; `skip` lets steps count as done once; `as_step` makes the patch count as that
+step's own writes, after which its edges fire.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def fork(workflow: CompiledWorkflow, state: RunState, origin: Origin, now: datet
     """Change a folded state into a fork's first one; `state` itself is used up.
 
     Raises:
-        ManifestInvalid: a patch does not fit its channel, or the frontier names steps that the Workflow lacks.
+        ManifestInvalid: a patch does not fit its channel, or the frontier names steps that the Workflow
+        lacks.
     """
     _forget_failures(state)
     planner = Planner(workflow, state, [])

@@ -1,8 +1,8 @@
 """The state of a run in memory: channels, frontier, visits; and its JSON form inside a snapshot.
 
 Changed only by `apply`, one event at a time, so that a live run and a folded one are the same.
-The frontier is `tasks` (ready or parked), `groups` (a foreach under way) and `tokens`; what is running right now is
-not part of it, because after a crash what was running is ready again.
+The frontier is `tasks` (ready or parked), `groups` (a foreach under way) and `tokens`; what is running right
+now is not part of it, because after a crash what was running is ready again.
 Pure: no I/O, no clock.
 """
 
@@ -29,7 +29,9 @@ class Task:
     visit: int
     item: int | None
     since: int
-    """Position in the event log at which it became ready; a later change of a channel is one it has not seen."""
+    """Position in the event log at which it became ready; a later change of a channel is one it has not
+    seen.
+    """
     failures: int = 0
     wait: Wait | None = None
     answer: JSONValue = None
@@ -158,7 +160,7 @@ class RunState:
             channels=dict(data["channels"]),  # type: ignore[arg-type]
             changed={name: (where[0], where[1]) for name, where in data["changed"].items()},  # type: ignore[union-attr,index,misc]
             position=data["position"],  # type: ignore[arg-type]
-            tokens={step: list(sources) for step, sources in data["tokens"].items()},  # type: ignore[union-attr,arg-type,misc]
+            tokens={step: list(sources) for step, sources in data["tokens"].items()},  # type: ignore[union-attr,arg-type]
             visits=dict(data["visits"]),  # type: ignore[arg-type]
             tasks={task.step: task for task in tasks},
             groups={group.step: group for group in groups},

@@ -1,11 +1,11 @@
 """The graph of a Workflow, and everything about it that can be known before a run: paths, loops, entries.
 
 Pure: built once from names and edges, then only read.
-Sets of steps are integers used as bit sets (bit n = step n in file order), so that one decision of the planner
-costs a few machine operations however large the graph is.
+Sets of steps are integers used as bit sets (bit n = step n in file order), so that one decision of the
+planner costs a few machine operations however large the graph is.
 
-The rule that this room prepares (`docs/concepts/graph-semantics.md`): a `join: all` step with a token runs when
-no other busy step has a path to it.
+The rule that this room prepares (`docs/concepts/graph-semantics.md`): a `join: all` step with a token runs
+when no other busy step has a path to it.
 Paths over a loop edge of a loop that holds the waiting step do not count, unless that edge leads to the step
 itself: a head waits until the pass is over, and no member waits for the next pass.
 """
@@ -198,7 +198,9 @@ def _ancestors(parts: list[int], source_bits: list[int]) -> list[int]:
 
 
 def _behind(waiting: int, first: int, loops: list[Loop], source_bits: list[int]) -> int:
-    """Steps from which `waiting` is reached through one of `first`, over no loop edge of the loops that hold it."""
+    """Steps from which `waiting` is reached through one of `first`, over no loop edge of the loops that hold
+    it.
+    """
     inside = {loop.head: loop.members for loop in loops}
     reached = 0
     front = first

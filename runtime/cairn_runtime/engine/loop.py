@@ -5,8 +5,8 @@
       └──────────────────────────────────────────────────────────────────────────┘
 
 Deciding is `plan`'s, writing is `saving`'s, executing is `execute`'s; the loop only says when.
-Under `sync` a task starts after the checkpoint that made it ready is durable, because saving comes before starting.
-One loop per run, on one event loop; other threads reach it by `call_soon_threadsafe` only.
+Under `sync` a task starts after the checkpoint that made it ready is durable, because saving comes before
+starting. One loop per run, on one event loop; other threads reach it by `call_soon_threadsafe` only.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class RunLoop:
             on_saved=self._saved,
         )
 
-    # -- from outside -----------------------------------------------------------------------------------------
+    # -- from outside ----------------------------------------------
 
     def begin(self) -> None:
         """Give a new run its channels and first tokens. Raises `WriteRefused` where input does not fit."""
@@ -132,7 +132,7 @@ class RunLoop:
         """Whether anything was decided that is not durable."""
         return bool(self.control.unsaved or self._planner.events)
 
-    # -- the loop ---------------------------------------------------------------------------------------------
+    # -- the loop ----------------------------------------------
 
     async def run(self) -> Ending:
         """Run until the run is over, waits, or is drained.
@@ -197,7 +197,7 @@ class RunLoop:
             return True
         return now < self._linger_until
 
-    # -- starting ---------------------------------------------------------------------------------------------
+    # -- starting ----------------------------------------------
 
     def _start(self) -> None:
         if self.draining or self.state.failure is not None or self._fatal is not None:
@@ -250,7 +250,7 @@ class RunLoop:
             happening.cancelled = True
         self.ask(happening)
 
-    # -- waiting for something to happen ------------------------------------------------------------------------
+    # -- waiting for something to happen ----------------------------------------------
 
     def _notice(self) -> None:
         self._noticed = True
@@ -293,10 +293,12 @@ class RunLoop:
                 moments.append(now + (due - utc_now()).total_seconds())
         return min((moment - now for moment in moments if moment is not None), default=None)
 
-    # -- settling -----------------------------------------------------------------------------------------------
+    # -- settling ----------------------------------------------
 
     async def _settle(self) -> None:
-        """Turn what happened into events, each task's under a checkpoint of its own where the policy says so."""
+        """Turn what happened into events, each task's under a checkpoint of its own where the policy says
+        so.
+        """
         if self._deadline is not None or self._drain_until is not None:
             self._settle_time(time.monotonic())
         while self._happened:
@@ -327,7 +329,10 @@ class RunLoop:
         del self._running[happening.task]
         if self.on_task is not None:
             self.on_task("ended", happening.task)
-        if not happening.cancelled:
+        if happening.cancelled:
+            # It is ready still: this loop is draining or over, and the next runner starts it again.
+            self._readiness.again(step, item)
+        else:
             self._linger_until = None
             self._settle_end(happening)
             self._saving.stand_at(step, happening.visit, item)
@@ -415,10 +420,12 @@ class RunLoop:
         for running in self._running.values():
             running.cancel()
 
-    # -- waits --------------------------------------------------------------------------------------------------
+    # -- waits ----------------------------------------------
 
     async def _answer(self) -> None:
-        """Compare the waits with signals and the store's time; an answer is committed together with its use."""
+        """Compare the waits with signals and the store's time; an answer is committed together with its
+        use.
+        """
         self._look = False
         # What was settled before must not share the signals' commit: that one is never split.
         self._advance()

@@ -1,7 +1,7 @@
 """Deciding: what follows from the state of a run, as events.
 
-Each function looks at the compiled workflow and the state, and records events; `record` applies an event to the
-state at once and keeps it for the next checkpoint, so the following decision sees it.
+Each function looks at the compiled workflow and the state, and records events; `record` applies an event to
+the state at once and keeps it for the next checkpoint, so the following decision sees it.
 Pure: no I/O, no user code but CEL and reducers; the time is passed in.
 
     a task ended ── finish / finish_item / fail ──> writes, done, tokens on the targets
@@ -45,7 +45,7 @@ class Planner:
         apply(self.state, event)
         self.events.append(event)
 
-    # -- starting ---------------------------------------------------------------------------------------------
+    # -- starting ----------------------------------------------
 
     def begin(self, input_: Mapping[str, JSONValue]) -> None:
         """Give the channels their first values and the entries their tokens.
@@ -118,7 +118,7 @@ class Planner:
         when, channels = step.when, self.state.channels
         return [n for n, item in enumerate(items) if not self._truth(when, channels, item)]
 
-    # -- ending -----------------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------
 
     def finish(self, step_name: str, returned: object, goto: str | None = None) -> None:
         """Take a task's writes and fire its edges.
@@ -234,7 +234,7 @@ class Planner:
         self._record_writes(writes, key)
         self.record(["done", step.name, group.visit, targets])
 
-    # -- waiting ----------------------------------------------------------------------------------------------
+    # -- waiting ----------------------------------------------
 
     def park(self, step_name: str, item: int | None, wait: Wait) -> None:
         """Let a task wait."""
@@ -254,7 +254,7 @@ class Planner:
         except StepError as error:
             self.fail(task.step, task.item, error)
 
-    # -- writes and edges -------------------------------------------------------------------------------------
+    # -- writes and edges ----------------------------------------------
 
     def _fold(self, key: str, since: int, writes: Mapping[str, object]) -> list[StoredWrite]:
         """Fold writes one after the other, on top of the channels; nothing is recorded yet."""
@@ -334,11 +334,12 @@ def _can_start(workflow: CompiledWorkflow, state: RunState, step: CompiledStep) 
         blockers = graph.entry_blockers[n]
     if not blockers:
         return True
-    if _holds(graph, state, blockers, tokens=False):
-        return False
-    if _holds(graph, state, blockers & ~graph.heads[n], tokens=True):
-        return False
-    return not any(_goes_first(graph, state, step, held) for held in graph.around[n] if held.head != n)
+    held_back = _holds(graph, state, blockers, tokens=False) or _holds(
+        graph, state, blockers & ~graph.heads[n], tokens=True
+    )
+    return not held_back and not any(
+        _goes_first(graph, state, step, held) for held in graph.around[n] if held.head != n
+    )
 
 
 def _holds(graph: Graph, state: RunState, blockers: int, *, tokens: bool) -> bool:
@@ -368,7 +369,9 @@ def _in_pass(graph: Graph, state: RunState, loop: Loop) -> bool:
 
 
 def _goes_first(graph: Graph, state: RunState, step: CompiledStep, loop: Loop) -> bool:
-    """Whether a loop is being entered, or may still be, at its head: a member reached from outside comes after."""
+    """Whether a loop is being entered, or may still be, at its head: a member reached from outside comes
+    after.
+    """
     name, head = step.name, graph.names[loop.head]
     if _in_pass(graph, state, loop) or not _is_from_outside(graph, state, name, loop):
         return False

@@ -1,7 +1,7 @@
 """What a running task brings to the loop, and what it may ask of its run.
 
-A `Happening` is the end of an attempt, or a request in its middle; the loop settles them in the order in which they
-came.
+A `Happening` is the end of an attempt, or a request in its middle; the loop settles them in the order in
+which they came.
 `Port` is the engine's side of the Context: a request is confirmed only when it is durable.
 """
 

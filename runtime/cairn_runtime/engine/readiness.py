@@ -1,7 +1,7 @@
 """What may start now: tasks and items that are ready and that this process has not started.
 
-Fed with the planner's events, so that nothing is searched for; a foreach of 10,000 items costs a step, not a scan.
-Which items run is known to this process only: after a crash they are ready again.
+Fed with the planner's events, so that nothing is searched for; a foreach of 10,000 items costs a step, not a
+scan. Which items run is known to this process only: after a crash they are ready again.
 No I/O.
 """
 
@@ -18,7 +18,9 @@ from cairn_runtime.engine.frontier import Group, RunState, Task
 
 
 class Start(NamedTuple):
-    """One task to be started; `task` is None for an item about which nothing is known but that it is not done."""
+    """One task to be started; `task` is None for an item about which nothing is known but that it is not
+    done.
+    """
 
     step: CompiledStep
     visit: int

@@ -1,11 +1,12 @@
 """When events become a checkpoint (policy), and what waits for it to be durable (durability).
 
-`cut` asks the policy and makes a checkpoint of the events so far; `save` makes checkpoints durable: at once under
+`cut` asks the policy and makes a checkpoint of the events so far; `save` makes checkpoints durable: at once
+under
 `sync`, beside the running tasks under `async`, at the end under `exit`.
-Whatever the Workflow says, all is cut and saved when the run ends, waits or is drained, and before a task is told
-that its mid-step checkpoint is committed.
-The row of the run changes in the same commit as the checkpoints that changed its phase or its waits, and a signal
-is used up in the commit of what it led to.
+Whatever the Workflow says, all is cut and saved when the run ends, waits or is drained, and before a task is
+told that its mid-step checkpoint is committed.
+The row of the run changes in the same commit as the checkpoints that changed its phase or its waits, and a
+signal is used up in the commit of what it led to.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Saving:
         self._last_cut = time.monotonic()
         self._behind: asyncio.Task[None] | None = None
 
-    # -- cutting ------------------------------------------------------------------------------------------------
+    # -- cutting ----------------------------------------------
 
     def stand_at(self, step: str, visit: int, item: int | None) -> None:
         """Name the task that ended last: the next checkpoint carries its name."""
@@ -128,10 +129,12 @@ class Saving:
             return True
         return event[0] in ("ready", "enter") and self._workflow.steps[event[1]].joins
 
-    # -- saving -------------------------------------------------------------------------------------------------
+    # -- saving ----------------------------------------------
 
     async def save(self, ending: Ending | None) -> None:
-        """Make it durable as the Workflow asks, then let those who asked for it go on. Raises like `Control.save`."""
+        """Make it durable as the Workflow asks, then let those who asked for it go on. Raises like
+        `Control.save`.
+        """
         must_wait = ending is not None or bool(self.confirm)
         if self._durability != "exit" or must_wait or self.consumed:
             outcome = self._outcome(ending)

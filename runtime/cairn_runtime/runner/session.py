@@ -7,7 +7,10 @@ It finds out how the run begins: from nothing, from its newest valid checkpoint,
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from cairn_runtime.engine.compiled import CompiledWorkflow, compile_workflow
 from cairn_runtime.engine.control import Control, Mark
@@ -16,13 +19,16 @@ from cairn_runtime.engine.forks import fork
 from cairn_runtime.engine.frontier import RunState
 from cairn_runtime.engine.history import fold_at, newest_valid
 from cairn_runtime.engine.loop import RunLoop
-from cairn_runtime.errors import Superseded
+from cairn_runtime.errors import Fault, FormatUnknown, ManifestInvalid, Superseded
 from cairn_runtime.model.ids import utc_now
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Fence, Origin, Run, Store
 from cairn_runtime.store.codec import Codec
 
 log = logging.getLogger("cairn.session")
+
+SPEC_VERSION = 1
+"""Version of the manifest's fields that this release knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +46,21 @@ class Session:
         await self.executor.close()
 
 
+def plain_executor(code: CodeSource) -> Executor:
+    """An Executor for a program that runs a Workflow inside itself: no watchdog, it is not ours to end."""
+    return Executor(code=code)
+
+
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """How patient a session is."""
+    """How patient a session is, and what runs its tasks."""
 
     patience_seconds: float = 60.0
     """How long a store that does not answer is asked again before the runner gives up."""
     linger_seconds: float = 0.0
     """How long a run whose tasks are all parked is kept, in the hope of an answer."""
+    make_executor: Callable[[CodeSource], Executor] = plain_executor
+    """Makes the executor; the runner process gives one with a watchdog, that announces what it does."""
 
 
 async def open_session(
@@ -60,14 +73,15 @@ async def open_session(
         RunNotFound, StoreUnavailable: the store's word.
         CheckpointCorrupted, FormatUnknown, KeyMissing: the history cannot be used; it fails closed.
         StepUnusable: a reducer's code cannot be loaded.
-        ManifestInvalid: a fork's patch or frontier does not fit the Workflow.
+        ManifestInvalid: a fork's patch or frontier does not fit the Workflow, or that is unreadable.
+        FormatUnknown: a newer release accepted the Workflow.
     """
     settings = settings or SessionSettings()
     run = await store.run(run_id)
     if run.fence != fence or run.finished:
         raise Superseded(run_id, "" if run.fence != fence else f"run {run_id} is {run.phase} already")
-    workflow = Workflow.model_validate(run.manifest)
-    executor = Executor(code=CodeSource(run.folder, workflow.spec.code))
+    workflow = workflow_of(run)
+    executor = settings.make_executor(CodeSource(run.folder, workflow.spec.code))
     try:
         compiled = compile_workflow(workflow, executor.load_function)
         control = Control.at_head(store, codec, run, compiled.graph_hash, settings.patience_seconds)
@@ -89,6 +103,23 @@ async def open_session(
         await executor.close()
         raise
     return Session(run, compiled, control, executor, loop)
+
+
+def workflow_of(run: Run) -> Workflow:
+    """Read the Workflow that a run's row holds.
+
+    Raises:
+        FormatUnknown: a newer release wrote it.
+        ManifestInvalid: it does not fit this release's fields.
+    """
+    if run.spec_version > SPEC_VERSION:
+        known = f"this release reads up to {SPEC_VERSION}"
+        raise FormatUnknown(f"run {run.run_id} has a spec of version {run.spec_version}; {known}")
+    try:
+        return Workflow.model_validate(run.manifest)
+    except ValidationError as error:
+        faults = [Fault(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+        raise ManifestInvalid(faults) from None
 
 
 async def _first_state(

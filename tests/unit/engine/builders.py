@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from cairn_runtime.model.workflow import Workflow
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def workflow(steps: list[dict[str, Any]], **spec: Any) -> Workflow:
+def workflow(steps: Sequence[Any], **spec: Any) -> Workflow:
     """A Workflow of these steps; a step without a kind runs `steps:NAME`."""
     filled = [
         step if _kind(step) else {**step, "python": f"steps:{step['name'].replace('-', '_')}"}
@@ -30,7 +31,7 @@ def workflow(steps: list[dict[str, Any]], **spec: Any) -> Workflow:
     )
 
 
-def _kind(step: dict[str, Any]) -> bool:
+def _kind(step: Mapping[str, Any]) -> bool:
     return any(kind in step for kind in ("python", "run", "argv", "approval", "signal", "sleep"))
 
 
@@ -39,12 +40,12 @@ def no_code(reference: str) -> Any:
     raise AssertionError(reference)
 
 
-def compiled(steps: list[dict[str, Any]], **spec: Any) -> CompiledWorkflow:
+def compiled(steps: Sequence[Any], **spec: Any) -> CompiledWorkflow:
     """The same, made ready to run."""
     return compile_workflow(workflow(steps, **spec), no_code)
 
 
-def started(steps: list[dict[str, Any]], **spec: Any) -> Planner:
+def started(steps: Sequence[Any], **spec: Any) -> Planner:
     """A planner at the beginning of a run, its entries ready."""
     flow = compiled(steps, **spec)
     events: list[Event] = []

@@ -30,15 +30,27 @@ def named(graph: Graph, members: int) -> str:
         pytest.param(["ab", "ac", "cd"], "b", "a", id="a branch that does not lead there does not hold back"),
         pytest.param(["ab", "bc", "cb"], "c", "ab", id="a head holds back its loop"),
         pytest.param(["ab", "bc", "cb"], "b", "ac", id="a head waits until the pass is over"),
-        pytest.param(["ab", "bc", "cb", "cd"], "d", "abc", id="a step that hangs on a loop waits for all of it"),
+        pytest.param(
+            ["ab", "bc", "cb", "cd"], "d", "abc", id="a step that hangs on a loop waits for all of it"
+        ),
         pytest.param(["ab", "bb"], "b", "a", id="a step that leads to itself does not hold back itself"),
-        pytest.param(["ab", "bc", "cd", "dc", "db"], "c", "abd", id="the outer head holds back the inner one"),
-        pytest.param(["ab", "bc", "cd", "db", "bx", "xd"], "x", "ab", id="a loop edge leads around to no sibling"),
-        pytest.param(["ab", "bp", "pc", "cb", "ax", "xc"], "p", "ab", id="nor from outside, through the next pass"),
-        pytest.param(["ab", "bc", "cb", "ax", "xc"], "b", "acx", id="the next pass waits for who joins the loop late"),
+        pytest.param(
+            ["ab", "bc", "cd", "dc", "db"], "c", "abd", id="the outer head holds back the inner one"
+        ),
+        pytest.param(
+            ["ab", "bc", "cd", "db", "bx", "xd"], "x", "ab", id="a loop edge leads around to no sibling"
+        ),
+        pytest.param(
+            ["ab", "bp", "pc", "cb", "ax", "xc"], "p", "ab", id="nor from outside, through the next pass"
+        ),
+        pytest.param(
+            ["ab", "bc", "cb", "ax", "xc"], "b", "acx", id="the next pass waits for who joins the loop late"
+        ),
     ],
 )
-def test_a_step_is_held_back_by_what_can_still_lead_to_it(edges: list[str], waiting: str, holding: str) -> None:
+def test_a_step_is_held_back_by_what_can_still_lead_to_it(
+    edges: list[str], waiting: str, holding: str
+) -> None:
     """`blockers` holds exactly the steps with a path that counts."""
     graph = graph_of(*edges)
 
@@ -99,7 +111,9 @@ def test_the_tables_equal_the_rule_followed_literally(case: tuple[list[str], Edg
     for waiting in names:
         row = graph.index[waiting]
         assert {graph.names[n] for n in bits(graph.blockers[row])} == literal.holding_back(waiting)
-        assert {graph.names[n] for n in bits(graph.entry_blockers[row])} == literal.holding_back_entry(waiting)
+        assert {graph.names[n] for n in bits(graph.entry_blockers[row])} == literal.holding_back_entry(
+            waiting
+        )
     assert {graph.names[n] for n in graph.entries} == literal.entries()
 
 
@@ -139,8 +153,15 @@ class Literal:
     def holding_back(self, waiting: str) -> set[str]:
         """Steps with a path to it, over no loop edge of a loop that holds it unless that leads to itself."""
         holding = [(head, part) for head, part in self.loops if waiting in part]
-        cut = {(a, b) for a, b in self.edges for head, part in holding if a in part and b == head and b != waiting}
-        return {name for name in self.names if name != waiting and waiting in self._reach(name, self.edges - cut)}
+        cut = {
+            (a, b)
+            for a, b in self.edges
+            for head, part in holding
+            if a in part and b == head and b != waiting
+        }
+        return {
+            name for name in self.names if name != waiting and waiting in self._reach(name, self.edges - cut)
+        }
 
     def holding_back_entry(self, waiting: str) -> set[str]:
         """The same without any loop edge, for a head; nobody for other steps."""
@@ -148,7 +169,9 @@ class Literal:
             return set()
         holding = [(head, part) for head, part in self.loops if waiting in part]
         cut = {(a, b) for a, b in self.edges for head, part in holding if a in part and b == head}
-        return {name for name in self.names if name != waiting and waiting in self._reach(name, self.edges - cut)}
+        return {
+            name for name in self.names if name != waiting and waiting in self._reach(name, self.edges - cut)
+        }
 
     def entries(self) -> set[str]:
         parts = {

@@ -187,7 +187,7 @@ def test_max_visits_ends_a_run_with_a_reason() -> None:
     assert planner.state.failure["reason"] == "VisitsExhausted"
 
 
-# -- foreach ---------------------------------------------------------------------------------------------------
+# -- foreach ----------------------------------------------
 
 
 def foreach(**more: Any) -> list[dict[str, Any]]:
@@ -236,7 +236,7 @@ def test_the_first_item_that_fails_for_good_fails_the_step() -> None:
     planner.advance(NOW)
 
     assert ready(planner) == ["end"]
-    assert planner.state.channels["error"]["step"] == "each"  # type: ignore[call-overload,index]
+    assert planner.state.channels["error"]["step"] == "each"  # type: ignore[call-overload]
 
 
 def test_a_list_that_is_none_fails_the_step() -> None:
@@ -247,7 +247,7 @@ def test_a_list_that_is_none_fails_the_step() -> None:
     assert str(planner.state.failure["message"]).startswith("spec.steps[0].foreach.in: ")
 
 
-# -- writes ----------------------------------------------------------------------------------------------------
+# -- writes ----------------------------------------------
 
 
 def test_two_tasks_that_replace_one_channel_unseen_conflict() -> None:
@@ -326,7 +326,7 @@ def test_what_a_step_keeps_of_its_return_value_does_not_reach_the_state() -> Non
     assert planner.state.channels["x"] == {"list": [1]}
 
 
-# -- folding and forks --------------------------------------------------------------------------------------------
+# -- folding and forks ----------------------------------------------
 
 
 def test_folding_the_events_gives_the_live_state() -> None:
@@ -409,11 +409,11 @@ def test_a_patch_that_does_not_fit_is_named() -> None:
     """With the path of the field of the resume."""
     planner = started([{"name": "a"}])
 
-    with pytest.raises(ManifestInvalid, match='spec.resume.statePatch.y: channel "y" is not declared'):
+    with pytest.raises(ManifestInvalid, match=r'spec\.resume\.statePatch\.y: channel "y" is not declared'):
         fork(planner.workflow, planner.state, origin(state_patch={"y": 1}), NOW)
 
 
-# -- waits ---------------------------------------------------------------------------------------------------------
+# -- waits ----------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Random graphs, random outcomes, random orders: the planner is never stuck and never depends on the order."""
+"""Random graphs, random outcomes, random orders: the planner is never stuck and never depends on the
+order.
+"""
 
 from __future__ import annotations
 
