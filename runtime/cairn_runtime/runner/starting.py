@@ -1,0 +1,184 @@
+"""Which run a Workflow goes on with, and how a run is made and ended by whoever is not its runner.
+
+Everything here is steps of one idempotent store call each; after a crash between any two the same request,
+made again, comes to the same end.
+
+    end     claim (its runner can write no more) ── commit the row's last change
+
+Who calls: the command line, the supervisor, the library. Nothing here starts a runner.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from cairn_runtime.engine.compiled import graph_hash
+from cairn_runtime.errors import SpecChanged, Superseded
+from cairn_runtime.model.ids import new_id, run_id_for
+from cairn_runtime.model.values import JSONObject
+from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.runner.naming import all_runs, workflow_key, workflow_name
+from cairn_runtime.runner.patience import insist
+from cairn_runtime.store.base import Fence, NewRun, Outcome, Run, Store
+
+log = logging.getLogger("cairn.starting")
+
+PATIENCE_SECONDS = 5.0
+"""How long a store that does not answer is asked again before a request is given up."""
+MAX_MESSAGE = 4096
+"""Characters of a reason's text that a row keeps."""
+_LOOKED_AT = 1000
+"""Newest runs of a Workflow that are looked through for an unfinished one."""
+_CLAIM_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A Workflow that passed validation, with the document it came from."""
+
+    document: JSONObject
+    workflow: Workflow
+    folder: str | None = None
+    """Absolute path of the folder that holds its code; None where it came without a file."""
+
+    @property
+    def key(self) -> str:
+        """The key of its runs in a store."""
+        return workflow_key(self.workflow.metadata.namespace, self.workflow.metadata.name)
+
+    @property
+    def graph_hash(self) -> str:
+        """What tells whether a run can go on with it."""
+        return graph_hash(self.workflow.spec)
+
+
+async def find_or_create(store: Store, accepted: Accepted, *, new: bool = False) -> Run:
+    """Answer the unfinished run of this Workflow and spec, or make a new run.
+
+    Raises:
+        SpecChanged: the newest run is unfinished and has another spec.
+    """
+    if not new:
+        run = await unfinished_run(store, accepted)
+        if run is not None:
+            return run
+    return await create_run(store, accepted, os.urandom(16).hex())
+
+
+async def unfinished_run(store: Store, accepted: Accepted) -> Run | None:
+    """The newest unfinished run of this Workflow with this spec; None if all that there is has finished.
+
+    Raises:
+        SpecChanged: the newest run is unfinished and has another spec.
+    """
+    wanted = accepted.graph_hash
+    newest: Run | None = None
+    async for run in _newest(store, accepted.key):
+        newest = newest or run
+        if not run.finished and run.graph_hash == wanted:
+            return run
+    if newest is not None and not newest.finished:
+        raise SpecChanged(_changed(newest, accepted))
+    return None
+
+
+async def create_run(store: Store, accepted: Accepted, nonce: str) -> Run:
+    """Make a run; the same nonce again answers the same run."""
+    run_id = run_id_for(accepted.key.rpartition("/")[2], nonce)
+    new = NewRun(
+        run_id=run_id,
+        workflow=accepted.key,
+        manifest=accepted.document,
+        graph_hash=accepted.graph_hash,
+        key_base=run_id,
+        folder=accepted.folder,
+    )
+    return await insist(lambda: store.create_run(new), seconds=PATIENCE_SECONDS)
+
+
+async def cancel_run(store: Store, run: Run, *, message: str = "") -> Run:
+    """End a run for good; its runner, if there is one, stops as superseded. A finished run stays as it is.
+
+    Raises:
+        Superseded: others claimed the run again and again meanwhile.
+    """
+    run, fence = await take_run(store, run)
+    if run.finished:
+        return run
+    return await end_run(
+        store, run, fence, Outcome("Cancelled", "Cancelled", message or "cancelled on request")
+    )
+
+
+async def claim_run(store: Store, run_id: str, expected_epoch: int, *, runner: str = "") -> Fence:
+    """Claim a run for a new attempt, asking again where the answer was lost.
+
+    Raises:
+        Superseded: somebody else has claimed it since.
+    """
+    claim_id = new_id()
+    return await insist(
+        lambda: store.claim(run_id, expected_epoch, claim_id, runner), seconds=PATIENCE_SECONDS
+    )
+
+
+async def fail_run(store: Store, run_id: str, fence: Fence, reason: str, message: str) -> bool:
+    """Write into the row why the run must stop; False where the fence is not held or the run is finished."""
+    run = await row_of(store, run_id)
+    if run.fence != fence or run.finished:
+        return False
+    await end_run(store, run, fence, Outcome("Failed", reason, message[:MAX_MESSAGE]))
+    return True
+
+
+async def take_run(store: Store, run: Run) -> tuple[Run, Fence]:
+    """Claim a run from whoever holds it, and read its row as it stays then; a finished one is left alone."""
+    for _ in range(_CLAIM_TRIES):
+        run = await row_of(store, run.run_id)
+        if run.finished:
+            return run, run.fence
+        try:
+            fence = await claim_run(store, run.run_id, run.epoch)
+        except Superseded:
+            log.info("claim was overtaken", extra={"run_id": run.run_id})
+            continue
+        return await row_of(store, run.run_id), fence
+    raise Superseded(
+        run.run_id, f"run {run.run_id} is claimed by others again and again; nothing was changed"
+    )
+
+
+async def row_of(store: Store, run_id: str) -> Run:
+    """Read a run's row, with patience."""
+    return await insist(lambda: store.run(run_id), seconds=PATIENCE_SECONDS)
+
+
+async def end_run(store: Store, run: Run, fence: Fence, outcome: Outcome) -> Run:
+    """Change a run's row under a fence, with no checkpoint; returns the row as it is then."""
+    write_id = new_id()
+    await insist(
+        lambda: store.commit(run.run_id, fence, run.head_seq, write_id, [], outcome), seconds=PATIENCE_SECONDS
+    )
+    return await row_of(store, run.run_id)
+
+
+async def _newest(store: Store, key: str) -> AsyncIterator[Run]:
+    count = 0
+    async for run in all_runs(store, key):
+        yield run
+        count += 1
+        if count == _LOOKED_AT:
+            return
+
+
+def _changed(run: Run, accepted: Accepted) -> str:
+    """Say what is in the way, and both ways on."""
+    name = accepted.workflow.metadata.name
+    return (
+        f"run {run.run_id} of {workflow_name(run)} is {run.phase} and has another spec "
+        f"(steps, state, code, image or input). Start another run with --new, or go on from its newest "
+        f"checkpoint with this spec: cairn resume {name} --from head --file FILE"
+    )
