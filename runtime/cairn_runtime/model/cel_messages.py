@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-VARIABLES = frozenset({"state", "visits", "input", "item"})
 MAX_LEVELS = 32
 """How deep the library lets an expression be nested; a chain of operators counts as nesting."""
 MAX_ITERATIONS = 10_000

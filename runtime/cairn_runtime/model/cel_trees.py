@@ -17,6 +17,9 @@ from typing import NamedTuple
 
 Fields = dict[int, list[int | bytes]]
 
+VARIABLES = frozenset({"state", "visits", "input", "item"})
+"""The names that an expression may read."""
+
 _CHECKED_EXPR, _SOURCE_INFO, _POSITIONS = 4, 5, 4
 _FIXED = {1: 8, 5: 4}
 
@@ -196,7 +199,11 @@ def _fields(data: bytes) -> Fields:
         if kind == 0:
             value, at = _varint(data, at)
         else:
-            length, at = _varint(data, at) if kind == 2 else (_FIXED[kind], at)
+            # Nearly every length is below 128 and fits a byte.
+            length = data[at] if kind == 2 else _FIXED[kind]
+            at += kind == 2
+            if length > 0x7F:
+                length, at = _varint(data, at - 1)
             value = data[at : at + length]
             at += length
         number = tag >> 3

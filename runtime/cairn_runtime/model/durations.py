@@ -6,9 +6,10 @@ Inside they are seconds as `float` and bytes as `int`.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -72,23 +73,38 @@ def _shown(value: object) -> str:
     return f"this is {'null' if value is None else f'a {type(value).__name__}'}"
 
 
-def _seconds(value: object, info: ValidationInfo) -> float:
+def _seconds(value: object, info: core_schema.ValidationInfo) -> float:
     """Read text; take seconds as `float` too, but from Python only: in a manifest a number has no unit."""
     if isinstance(value, float) and not (info.context or {}).get("manifest"):
         return value
     return parse_duration(value)
 
 
-_WIRE = (
-    BeforeValidator(_seconds),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "maxLength": _TEXT_MAX}
-    ),
-)
+class _Text:
+    """Tells pydantic how a duration is read, written and described.
 
-Duration = Annotated[float, *_WIRE]
+    By the core schema itself: validators as decorators are inspected again for each of the many fields, which
+    took a tenth of the time in which a manifest is validated.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: type[float], handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(
+            format_duration, return_schema=core_schema.str_schema()
+        )
+        return core_schema.with_info_before_validator_function(
+            _seconds, handler(source), serialization=written
+        )
+
+    def __get_pydantic_json_schema__(
+        self, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$", "maxLength": _TEXT_MAX}
+
+
+Duration = Annotated[float, _Text()]
 """Seconds inside, duration text in the manifest; 0s is allowed."""
 
-PositiveDuration = Annotated[float, Field(gt=0), *_WIRE]
+PositiveDuration = Annotated[float, Field(gt=0), _Text()]
 """The same, longer than 0s."""

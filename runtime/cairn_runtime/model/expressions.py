@@ -15,14 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from cairn_runtime.errors import ExpressionFailed, Fault, ManifestInvalid
-from cairn_runtime.model.cel_messages import (
-    FIELD_OF_FIELD,
-    VARIABLES,
-    Problem,
-    compile_problems,
-    runtime_problem,
-)
-from cairn_runtime.model.cel_trees import Read, Tree, TreeUnreadable, read_tree
+from cairn_runtime.model.cel_trees import VARIABLES, Read, Tree, TreeUnreadable, read_tree
 from cairn_runtime.model.values import JSONObject, JSONValue, NotJSON, copy_json, jsonify
 
 if TYPE_CHECKING:
@@ -207,6 +200,8 @@ class Expression:
             raise ExpressionFailed(f"{self.path}: gives a value that is not JSON: {error}") from None
 
     def _fail(self, text: str) -> NoReturn:
+        from cairn_runtime.model.cel_messages import FIELD_OF_FIELD, runtime_problem  # noqa: PLC0415 - see below
+
         about, reason = runtime_problem(text)
         tree = self._tree()
         where = ""
@@ -229,7 +224,7 @@ class Expression:
 
     def _place(self, offset: int) -> str:
         before = self.source[:offset]
-        return _place(Problem(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1, ""), self.source)
+        return _place(before.count("\n") + 1, offset - before.rfind("\n"), self.source)
 
 
 def compile_expression(source: str, path: str, *, result: Result = "any") -> Expression:
@@ -243,8 +238,7 @@ def compile_expression(source: str, path: str, *, result: Result = "any") -> Exp
     try:
         program = _environment().compile(source)
     except RuntimeError as error:
-        problems = compile_problems(str(error), source)
-        raise ManifestInvalid([_fault(path, problem, source) for problem in problems]) from None
+        raise ManifestInvalid(_faults(str(error), path, source)) from None
     given = program.return_type().name().partition("<")[0]
     if result != "any" and given not in ("DYN", _WANTED[result][0]):
         raise ManifestInvalid([Fault(path, f"gives {_GIVEN.get(given, given)}; {_WANTED[result][1]}")])
@@ -260,14 +254,21 @@ def _names(reads: list[Read] | None, root: str) -> Names:
     return Names(used=bool(names), names=None if None in names else named)
 
 
-def _fault(path: str, problem: Problem, source: str) -> Fault:
-    place = f"{_place(problem, source)}: " if problem.line else ""
-    return Fault(path, f"{place}{problem.message}")
+def _faults(text: str, path: str, source: str) -> list[Fault]:
+    # The words are many regular expressions, and only a manifest with faults pays for them.
+    from cairn_runtime.model.cel_messages import compile_problems  # noqa: PLC0415 - see above
+
+    return [
+        Fault(
+            path,
+            f"{_place(found.line, found.column, source)}: {found.message}" if found.line else found.message,
+        )
+        for found in compile_problems(text, source)
+    ]
 
 
-def _place(problem: Problem, source: str) -> str:
-    line = f"line {problem.line}, " if "\n" in source.rstrip("\n") else ""
-    return f"{line}column {problem.column}"
+def _place(line: int, column: int, source: str) -> str:
+    return f"line {line}, column {column}" if "\n" in source.rstrip("\n") else f"column {column}"
 
 
 def _given(value: JSONValue) -> str:

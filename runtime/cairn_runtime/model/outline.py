@@ -147,8 +147,12 @@ class Outline:
 
     @cached_property
     def by_name(self) -> dict[str, StepOutline]:
-        """The steps by name; of two with one name the first."""
-        return {step.name: step for step in reversed(self.steps) if step.name}
+        """The steps by name, in file order; of two with one name the first."""
+        found: dict[str, StepOutline] = {}
+        for step in self.steps:
+            if step.name:
+                found.setdefault(step.name, step)
+        return found
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

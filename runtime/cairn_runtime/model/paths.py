@@ -5,7 +5,6 @@ Keys that would not read as a name are quoted: `spec.code["steps.py"]`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 
@@ -16,6 +15,8 @@ _SHOWN = 60
 def at_key(path: str, key: str) -> str:
     """Go down into an object."""
     if not _NAME.match(key):
+        import json  # noqa: PLC0415 - rarely wanted, and this module is loaded with every command
+
         shown = key if len(key) <= _SHOWN else key[: _SHOWN - 3] + "..."
         return f"{path}[{json.dumps(shown, ensure_ascii=False)}]"
     return f"{path}.{key}" if path else key

@@ -13,12 +13,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import orjson
+
 from cairn_runtime.errors import Fault, ManifestInvalid
 from cairn_runtime.model.checks import channels, code, conditions, conflicts, graph, settings, steps
 from cairn_runtime.model.checks.shapes import read_workflow
 from cairn_runtime.model.outline import Outline
 from cairn_runtime.model.values import JSONObject, NotJSON, jsonify
-from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.model.workflow import KIND, Workflow
 
 Check = Callable[[Outline], Iterator[Fault]]
 
@@ -71,11 +73,17 @@ def validate(
     """
     try:
         read = jsonify(document, "")
+        orjson.dumps(read)
     except NotJSON as error:
         return _refused(Fault(error.path.lstrip("."), error.problem))
+    except TypeError:
+        return _refused(Fault("", "holds half of a surrogate pair, which is not text"))
     if not isinstance(read, dict):
         return _refused(Fault("", "a manifest is a mapping of apiVersion, kind, metadata and spec"))
     workflow, shapes = read_workflow(read)
+    if read.get("kind") not in (KIND, None):
+        # What else is wrong with it as a Workflow says nothing: it is none.
+        return Report(None, _sorted(fault for fault in shapes if fault.path in ("apiVersion", "kind")), ())
     outline = Outline(read, complete=workflow is not None)
     modules = code.Modules(outline, sources or {})
     compiled = conditions.Conditions(outline)

@@ -39,6 +39,8 @@ def jsonify(value: Any, path: str = "value", depth: int = 0) -> JSONValue:  # no
         NotJSON: naming the path of the first value that is not JSON.
     """
     kind = type(value)
+    if kind is str:
+        return value if value.isascii() else _text(value, path)
     if kind in _PLAIN:
         return value  # type: ignore[no-any-return]
     if kind is int:
@@ -52,8 +54,6 @@ def jsonify(value: Any, path: str = "value", depth: int = 0) -> JSONValue:  # no
     if depth > MAX_DEPTH:
         raise NotJSON(path, f"nested deeper than {MAX_DEPTH} levels")
     if kind is list or kind is tuple:
-        if all(type(item) in _PLAIN for item in value):
-            return list(value)
         return [jsonify(item, f"{path}[{n}]", depth + 1) for n, item in enumerate(value)]
     if kind is dict:
         return _object(value, path, depth)
@@ -65,8 +65,19 @@ def _object(value: dict[Any, Any], path: str, depth: int) -> JSONObject:
     for key, item in value.items():
         if type(key) is not str:
             raise NotJSON(path, f"the key {key!r} is not a string")
-        out[key] = item if type(item) in _PLAIN else jsonify(item, f"{path}.{key}", depth + 1)
+        if not key.isascii():
+            _text(key, path)
+        out[key] = jsonify(item, f"{path}.{key}", depth + 1)
     return out
+
+
+def _text(value: str, path: str) -> str:
+    """Refuse text that no encoding can carry: half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise NotJSON(path, f"character {error.start} of the text is half a surrogate pair") from None
+    return value
 
 
 def _foreign(value: Any, path: str, depth: int) -> JSONValue:  # noqa: ANN401 - any user object

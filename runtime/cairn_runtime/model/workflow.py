@@ -7,12 +7,11 @@ The models check shapes and single values; what needs more than one field is in 
 Names are camelCase in YAML and snake_case here.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 
 from cairn_runtime.model.durations import Duration, PositiveDuration
 
@@ -66,12 +65,18 @@ class Model(BaseModel):
         strict=True,
     )
 
-    @model_validator(mode="before")
     @classmethod
-    def _leave_nulls_out(cls, data: Any) -> Any:  # noqa: ANN401 - whatever stands there
-        if isinstance(data, dict) and None in data.values():
-            return {key: value for key, value in data.items() if value is not None}
-        return data
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Put the rule for nulls first; as a decorator it would be inspected anew for every model."""
+        return core_schema.no_info_before_validator_function(_without_nulls, handler(source))
+
+
+def _without_nulls(data: Any) -> Any:  # noqa: ANN401 - whatever stands there
+    if isinstance(data, dict) and None in data.values():
+        return {key: value for key, value in data.items() if value is not None}
+    return data
 
 
 class Metadata(Model):
@@ -100,12 +105,12 @@ class Metadata(Model):
         description="Identity of the object, set by Kubernetes; null without a cluster.",
     )
     labels: Labels = Field(
-        default_factory=dict,
+        default={},
         max_length=256,
         description="Labels of the object, for selecting it; Cairn adds none.",
     )
     annotations: Annotations = Field(
-        default_factory=dict, max_length=256, description="Annotations of the object; Cairn passes over them."
+        default={}, max_length=256, description="Annotations of the object; Cairn passes over them."
     )
 
 
@@ -153,7 +158,7 @@ class State(Model):
     """The run's state: its channels."""
 
     channels: dict[ChannelName, Channel] = Field(
-        default_factory=dict,
+        default={},
         max_length=500,
         description="The declared channels by name."
         " Input keys, names of approval and signal steps, `collect` channels and `error` need no declaration:"
@@ -212,7 +217,7 @@ class Retry(Model):
         " again.",
     )
     not_errors: list[ErrorName] = Field(
-        default_factory=list,
+        default=[],
         max_length=64,
         description="Class names of the errors that are never tried again; it wins over `errors`.",
     )
@@ -330,7 +335,7 @@ class Step(Model):
         default=None, description="Waits for this long, without holding a pod."
     )
     needs: list[StepName] = Field(
-        default_factory=list,
+        default=[],
         max_length=500,
         description="Steps that lead here: each draws an edge that fires whenever that step is done or"
         " skipped."
@@ -349,7 +354,7 @@ class Step(Model):
         " skipped and leave no result. Null: always runs.",
     )
     next: list[Next] = Field(
-        default_factory=list,
+        default=[],
         max_length=500,
         description="Conditional edges, judged when the step is done: every entry whose `when` holds fires,"
         " and `otherwise` fires if none did.",
@@ -360,7 +365,7 @@ class Step(Model):
         " `{step, error, message, attempts}`. Null: the run fails.",
     )
     goto: list[StepName] = Field(
-        default_factory=list,
+        default=[],
         max_length=500,
         description="Steps that `ctx.goto(name)` may name; it takes the place of `next`. For `python` steps.",
     )
@@ -383,7 +388,7 @@ class Step(Model):
         " VisitsExhausted.",
     )
     metadata: Tags = Field(
-        default_factory=dict, max_length=32, description="Free tags, kept with the checkpoints of this step."
+        default={}, max_length=32, description="Free tags, kept with the checkpoints of this step."
     )
 
 
@@ -418,9 +423,9 @@ class CheckpointPolicy(Model):
         " `async`: steps go on while checkpoints are written in order. `exit`: all is written at the end;"
         " a crash loses the run's progress.",
     )
-    history: History = Field(default_factory=History, description="Which checkpoints stay.")
+    history: History = Field(default_factory=History.model_construct, description="Which checkpoints stay.")
     metadata: Tags = Field(
-        default_factory=dict, max_length=32, description="Free tags, kept with every checkpoint of the run."
+        default={}, max_length=32, description="Free tags, kept with every checkpoint of the run."
     )
 
 
@@ -462,7 +467,7 @@ class Resume(Model):
         " again, and together with anything else in `resume`.",
     )
     state_patch: dict[ChannelName, JSONValue] = Field(
-        default_factory=dict,
+        default={},
         max_length=500,
         description="Channels to set in the new run, whatever their reducers; null as a value sets null.",
     )
@@ -472,13 +477,13 @@ class Resume(Model):
         " Null: the patch is written, and no step counts as done.",
     )
     steps: list[StepName] = Field(
-        default_factory=list,
+        default=[],
         max_length=500,
         description="Steps to start at in place of what the checkpoint would do next; empty: go on from"
         " there.",
     )
     skip: list[StepName] = Field(
-        default_factory=list,
+        default=[],
         max_length=500,
         description="Steps that are skipped the next time they are entered.",
     )
@@ -493,31 +498,31 @@ class Pod(Model):
     resources: dict[str, JSONValue] | None = Field(
         default=None, description="Requests and limits of the container. Null: the operator's defaults."
     )
-    node_selector: Labels = Field(default_factory=dict, description="Labels that the node must have.")
+    node_selector: Labels = Field(default={}, description="Labels that the node must have.")
     tolerations: list[dict[str, JSONValue]] = Field(
-        default_factory=list, max_length=64, description="Taints of nodes that the pod tolerates."
+        default=[], max_length=64, description="Taints of nodes that the pod tolerates."
     )
     affinity: dict[str, JSONValue] | None = Field(
         default=None, description="Affinity to nodes and pods. Null: none."
     )
     env: list[dict[str, JSONValue]] = Field(
-        default_factory=list,
+        default=[],
         max_length=256,
         description="Environment variables, by `value` or `valueFrom`; names that begin with CAIRN_ are"
         " Cairn's own.",
     )
     env_from: list[dict[str, JSONValue]] = Field(
-        default_factory=list,
+        default=[],
         max_length=64,
         description="Environment variables from whole ConfigMaps and Secrets.",
     )
     volumes: list[dict[str, JSONValue]] = Field(
-        default_factory=list,
+        default=[],
         max_length=64,
         description="Volumes: configMap, secret, emptyDir, persistentVolumeClaim, ephemeral or downwardAPI.",
     )
     volume_mounts: list[dict[str, JSONValue]] = Field(
-        default_factory=list, max_length=64, description="Where the volumes are mounted."
+        default=[], max_length=64, description="Where the volumes are mounted."
     )
     service_account_name: str | None = Field(
         default=None,
@@ -526,7 +531,7 @@ class Pod(Model):
         description="ServiceAccount of the pod; its token is not mounted. Null: the namespace's default.",
     )
     image_pull_secrets: list[dict[str, JSONValue]] = Field(
-        default_factory=list, max_length=16, description="Secrets with which the image is pulled."
+        default=[], max_length=16, description="Secrets with which the image is pulled."
     )
     priority_class_name: str | None = Field(
         default=None,
@@ -540,10 +545,8 @@ class Pod(Model):
     fs_group: int | None = Field(
         default=None, ge=1, le=2**31 - 1, description="Group id that owns the volumes. Null: none."
     )
-    labels: Labels = Field(default_factory=dict, max_length=64, description="More labels of the pod.")
-    annotations: Annotations = Field(
-        default_factory=dict, max_length=64, description="More annotations of the pod."
-    )
+    labels: Labels = Field(default={}, max_length=64, description="More labels of the pod.")
+    annotations: Annotations = Field(default={}, max_length=64, description="More annotations of the pod.")
     termination_grace_period: Duration = Field(
         default=30.0, description="Time between SIGTERM and SIGKILL, for running tasks to finish."
     )
@@ -560,7 +563,7 @@ class Spec(Model):
         " Null: the release's runner image.",
     )
     code: dict[Annotated[str, Field(max_length=64)], str] = Field(
-        default_factory=dict,
+        default={},
         max_length=64,
         description="Small Python modules by file name, e.g. `steps.py`; they can import each other."
         " Larger code comes by `codeFrom` or with the image.",
@@ -569,18 +572,18 @@ class Spec(Model):
         default=None, description="Where larger code comes from, in place of `code`. Null: nowhere."
     )
     input: dict[ChannelName, JSONValue] = Field(
-        default_factory=dict,
+        default={},
         max_length=500,
         description="The run's input, written to the channels of the same names when the run starts.",
     )
-    state: State = Field(default_factory=State, description="The channels.")
+    state: State = Field(default_factory=State.model_construct, description="The channels.")
     steps: list[Step] = Field(
         min_length=1,
         description="The steps, at most 500. Those that no other step leads to start first;"
         " where several could, the order here decides.",
     )
     checkpoint: CheckpointPolicy = Field(
-        default_factory=CheckpointPolicy, description="When and how checkpoints are written."
+        default_factory=CheckpointPolicy.model_construct, description="When and how checkpoints are written."
     )
     store: str = Field(
         default="default",
@@ -590,15 +593,16 @@ class Spec(Model):
         description="Name of the store, as set up at install; not used without a cluster.",
     )
     retry: Retry = Field(
-        default_factory=Retry, description="What happens when a task fails, for every step without `retry`."
+        default_factory=Retry.model_construct,
+        description="What happens when a task fails, for every step without `retry`.",
     )
     restart: Restart = Field(
-        default_factory=Restart, description="How often a crashed runner is started again."
+        default_factory=Restart.model_construct, description="How often a crashed runner is started again."
     )
     timeout: PositiveDuration | None = Field(
         default=None, description="Time for the whole run; time spent parked does not count. Null: none."
     )
-    pod: Pod = Field(default_factory=Pod, description="What may be set on the runner's pod.")
+    pod: Pod = Field(default_factory=Pod.model_construct, description="What may be set on the runner's pod.")
     suspend: bool = Field(
         default=False, description="Whether the run is drained and held; set to false, it goes on."
     )

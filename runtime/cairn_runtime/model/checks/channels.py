@@ -20,9 +20,9 @@ _NO_LISTS = frozenset({"add", "max", "min", "merge"})
 _TAKES = {
     **dict.fromkeys(_LISTS, ((list,), "a list")),
     "merge": ((dict,), "an object"),
-    "add": ((int, float, str, list), "a number, a text or a list"),
-    "max": ((int, float, str), "a number or a text"),
-    "min": ((int, float, str), "a number or a text"),
+    "add": ((int, float, str, list), "a number, text, a list"),
+    "max": ((int, float, str), "a number, text"),
+    "min": ((int, float, str), "a number, text"),
 }
 """What a channel's value must be for its reducer to go on from; null is empty for each."""
 
@@ -73,7 +73,7 @@ def values(outline: Outline) -> Iterator[Fault]:
                 continue
             taken, words = _TAKES.get(channel.reducer, ((object,), ""))
             if not isinstance(value, taken) or (isinstance(value, bool) and words):
-                yield Fault(path, f'reducer "{channel.reducer}" goes on from {words} or null')
+                yield Fault(path, f'with reducer "{channel.reducer}" this must be {words} or null')
             elif check is not None:
                 yield from (Fault(path + _below(fault.path), fault.message) for fault in check.check(value))
 

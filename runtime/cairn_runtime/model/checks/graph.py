@@ -31,11 +31,11 @@ def cycles(outline: Outline) -> Iterator[Fault]:
 
 def unreachable(outline: Outline) -> Iterator[Fault]:
     """A step that only edges lead to which never fire."""
-    if not outline.complete:
+    living = [e for e in outline.edges if not _never_fires(outline.by_name[e.source], e)]
+    if not outline.complete or len(living) == len(outline.edges):
         return
     names = list(outline.by_name)
     index = {name: n for n, name in enumerate(names)}
-    living = [e for e in outline.edges if not _never_fires(outline.by_name[e.source], e)]
     reach = closure(len(names), ((index[e.source], index[e.target]) for e in living))
     reached = sum(1 << n for n in _entries(outline, index))
     for entry in bits(reached):
@@ -49,25 +49,40 @@ def unreachable(outline: Outline) -> Iterator[Fault]:
 
 def endless(outline: Outline) -> Iterator[Fault]:
     """A loop that always goes on: none of its steps can end without starting another one of it."""
-    if not outline.complete or next(cycles(outline), None) is not None:
-        return
-    bound = set(outline.by_name)
-    drawn = {name: [e for e in outline.edges if e.source == name] for name in bound}
-    while True:
-        kept = {
-            name for name in bound if _goes_on(outline.by_name[name], drawn[name], bound, outline.by_name)
-        }
-        if kept == bound:
-            break
-        bound = kept
-    names = [name for name in outline.by_name if name in bound]
+    # A step that needs itself is a fault of its own.
+    edges = [e for e in outline.edges if e.source != e.target or e.kind != "needs"]
+    names = list(outline.by_name)
     index = {name: n for n, name in enumerate(names)}
-    inside = [e for name in names for e in drawn[name] if e.target in bound and e.kind != "catch"]
+    pairs = [(index[e.source], index[e.target]) for e in edges if e.kind != "catch"]
+    if (
+        not outline.complete
+        or not loops(closure(len(names), pairs))
+        or next(cycles(outline), None) is not None
+    ):
+        return
+    bound = _bound(outline, edges)
+    inside = [e for e in edges if e.source in bound and e.target in bound and e.kind != "catch"]
     for part in loops(closure(len(names), ((index[e.source], index[e.target]) for e in inside))):
-        members = {names[n] for n in bits(part)}
-        cycle = _cycle(members, names[next(bits(part))], inside)
+        cycle = _cycle({names[n] for n in bits(part)}, names[next(bits(part))], inside)
         problem = f"the loop {_shown(cycle)} never ends; give one of its next entries a when"
         yield Fault(outline.by_name[cycle[0]].path, problem)
+
+
+def _bound(outline: Outline, edges: list[Edge]) -> set[str]:
+    """Find the largest set of steps each of which always starts another one of the set."""
+    steps = outline.by_name
+    drawn: dict[str, list[Edge]] = {name: [] for name in steps}
+    into: dict[str, list[str]] = {name: [] for name in steps}
+    for edge in edges:
+        drawn[edge.source].append(edge)
+        into[edge.target].append(edge.source)
+    bound, left = set(steps), list(steps)
+    while left:
+        name = left.pop()
+        if name in bound and not _goes_on(steps[name], drawn[name], bound, steps):
+            bound.discard(name)
+            left.extend(into[name])
+    return bound
 
 
 def _goes_on(step: StepOutline, drawn: list[Edge], bound: set[str], steps: Mapping[str, StepOutline]) -> bool:

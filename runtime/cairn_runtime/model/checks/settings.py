@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+
+import orjson
 
 from cairn_runtime.errors import Fault
 from cairn_runtime.model.durations import format_duration, parse_duration
@@ -27,7 +28,7 @@ def step_count(outline: Outline) -> Iterator[Fault]:
 
 def spec_size(outline: Outline) -> Iterator[Fault]:
     """A spec larger than the API server should be given."""
-    size = len(json.dumps(outline.spec, ensure_ascii=False, separators=(",", ":")).encode())
+    size = len(orjson.dumps(outline.spec))
     if size > MAX_SPEC_BYTES:
         advice = "larger code comes by codeFrom or the image, larger input from a file or a store"
         yield Fault(
@@ -93,7 +94,7 @@ def _variables(raw: JSONObject) -> Iterator[Fault]:
             yield Fault(f"spec.pod.env{path}", "has no name")
             continue
         if name.startswith("CAIRN_"):
-            yield Fault(f"spec.pod.env{path}.name", f'"{name}" is Cairn\'s own; names with CAIRN_ are')
+            yield Fault(f"spec.pod.env{path}.name", "names that begin with CAIRN_ are for Cairn itself")
         if name in seen:
             yield Fault(f"spec.pod.env{path}.name", f'"{name}" is there twice')
         seen.add(name)

@@ -22,7 +22,7 @@ from cairn_runtime.model.workflow import API_VERSION, KIND, Model, Workflow
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_ELSEWHERE = {
+ELSEWHERE = {
     "args": "argv", "command": "argv", "condition": "when", "depends": "needs", "dependsOn": "needs",
     "dependencies": "needs", "function": "python", "if": "when", "onError": "catch", "script": "run",
     "shell": "run", "withItems": "foreach", "withParam": "foreach",
@@ -99,8 +99,8 @@ def _missing(_given: object, _facts: dict[str, Any], _location: list[int | str])
 def _unknown(_given: object, _facts: dict[str, Any], location: list[int | str]) -> str:
     name = str(location[-1])
     known = _fields_at(location[:-1])
-    if name in _ELSEWHERE and _ELSEWHERE[name] in known:
-        return f'unknown field; did you mean "{_ELSEWHERE[name]}"?'
+    if name in ELSEWHERE and ELSEWHERE[name] in known:
+        return f'unknown field; did you mean "{ELSEWHERE[name]}"?'
     plain = name.replace("_", "")
     hint = f'; did you mean "{plain}"?' if plain in known else did_you_mean(plain, known)
     return f"unknown field{hint}"

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pydantic.alias_generators import to_camel
+
 from cairn_runtime.errors import Fault
+from cairn_runtime.model.checks.shapes import ELSEWHERE
 from cairn_runtime.model.outline import KINDS, WAITS, Outline
-from cairn_runtime.model.suggestions import did_you_mean
+from cairn_runtime.model.suggestions import did_you_mean, nearest
+from cairn_runtime.model.values import JSONObject
+from cairn_runtime.model.workflow import Step
+
+_FIELDS = frozenset(to_camel(name) for name in Step.model_fields)
 
 
 def kinds(outline: Outline) -> Iterator[Fault]:
@@ -14,7 +21,7 @@ def kinds(outline: Outline) -> Iterator[Fault]:
     for step in outline.steps:
         if len(step.kinds) > 1:
             yield Fault(step.path, f"has {_listed(step.kinds)}; a step has exactly one of them")
-        elif not step.kinds and step.raw:
+        elif not step.kinds and step.raw and not _misspelt_kind(step.raw):
             yield Fault(step.path, f"has no work to do; give it one of {', '.join(KINDS)}")
 
 
@@ -111,6 +118,12 @@ def _named(outline: Outline) -> Iterator[tuple[str, str]]:
     yield "spec.resume.asStep", resume.as_step
     yield from ((f"spec.resume.steps[{n}]", name) for n, name in enumerate(resume.steps))
     yield from ((f"spec.resume.skip[{n}]", name) for n, name in enumerate(resume.skip))
+
+
+def _misspelt_kind(raw: JSONObject) -> bool:
+    """Whether an unknown field is a kind under a wrong name, which is said already."""
+    unknown = (name for name in raw if name not in _FIELDS)
+    return any(ELSEWHERE.get(name) in KINDS or nearest(name, _FIELDS) in KINDS for name in unknown)
 
 
 def _twice(path: str, names: Sequence[str]) -> Iterator[Fault]:
