@@ -113,12 +113,12 @@ class Control:
         if snapshot:
             body["state"] = state.to_json()
         encoded = self.codec.encode(body, salt=os.urandom(SALT_BYTES))
-        if not snapshot and self.delta_bytes + encoded.plain_bytes > self._threshold:
+        deltas = self.delta_bytes + encoded.plain_bytes
+        if not snapshot and deltas > self._threshold:
             # The deltas weigh as much as a snapshot may: see what the state really weighs.
             whole = state.to_json()
             weight = len(orjson.dumps(whole))
-            deltas = self.delta_bytes + encoded.plain_bytes
-            if weight <= deltas:
+            if weight <= min(deltas, self.codec.limits.plain_bytes // 2):
                 snapshot = True
                 encoded = self.codec.encode({**body, "state": whole}, salt=os.urandom(SALT_BYTES))
                 self._threshold = max(SNAPSHOT_FLOOR_BYTES, weight)

@@ -303,6 +303,11 @@ def test_a_conflict_is_seen_by_a_restarted_run_too() -> None:
         pytest.param({"x": {1, 2}}, "x: set is not JSON", id="a value that is not JSON"),
         pytest.param({"x": float("nan")}, "x: nan is not a JSON number", id="a number that is none"),
         pytest.param({"x": [{"when": object()}]}, r"x\[0\].when: object is not JSON", id="deep inside"),
+        pytest.param(
+            {"x": ["ok", "\ud800"]},
+            r"x\[1\]: character 0 of the text is half",
+            id="text that nothing encodes",
+        ),
         pytest.param([1], "a step returns a dict of writes or None", id="no dict"),
     ],
 )

@@ -1,0 +1,60 @@
+"""Snapshots: when they are written, and what a growing history costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cairn_runtime.engine.context import Context, State
+from cairn_runtime.engine.control import SNAPSHOT_FLOOR_BYTES
+from cairn_runtime.store.opening import open_store
+from tests.unit.engine.lab import Lab
+
+
+def looping(times: int, **channel: Any) -> dict[str, Any]:
+    return {
+        "steps": [
+            {"name": "a", "next": [{"to": "a", "when": f"visits.a < {times}"}], "maxVisits": times + 1}
+        ],
+        "state": {"channels": {"x": channel}},
+    }
+
+
+async def sizes(times: int, channel: dict[str, Any], value: str) -> tuple[list[str], int, int]:
+    """Run a loop that writes `value` each time: the kinds of its checkpoints, bytes written, bytes folded."""
+
+    async def write(_state: State, ctx: Context) -> dict[str, Any]:
+        text = f"{ctx.visit:06}{value}"
+        return {"x": [text] if channel.get("reducer") == "extend" else text}
+
+    store = await open_store("memory:")
+    lab = Lab(store, functions={"a": write}, **looping(times, **channel))
+    await lab.run()
+    listed = await store.checkpoints(lab.run_id, limit=10_000)
+    rows = await store.load(lab.run_id)
+    await lab.state()
+    await store.close()
+    return [c.kind for c in listed], sum(c.size for c in listed), sum(c.size for c in rows)
+
+
+async def test_a_state_that_does_not_grow_is_folded_from_little() -> None:
+    """Once deltas weigh more than a snapshot may, the whole state is written and folding starts there."""
+    kinds, written, folded = await sizes(400, {"reducer": "replace"}, "v" * 600)
+
+    assert 2 <= kinds.count("snapshot") <= 5
+    assert folded <= 2 * SNAPSHOT_FLOOR_BYTES
+    assert written <= 400 * 1000
+
+
+async def test_a_run_that_appends_writes_about_what_it_appended() -> None:
+    """The whole state is never written again for a small addition."""
+    kinds, written, _ = await sizes(400, {"reducer": "extend"}, "v" * 600)
+
+    assert kinds.count("snapshot") <= 2
+    assert written <= 2 * 400 * 700
+
+
+async def test_a_short_history_has_no_snapshot() -> None:
+    """Below the floor folding is fast enough."""
+    kinds, _, _ = await sizes(20, {"reducer": "replace"}, "v")
+
+    assert set(kinds) == {"delta"}
