@@ -1,7 +1,7 @@
 """Paths between steps, as bit sets: bit n stands for the step with number n in file order.
 
 The rules of waiting are those of the graph semantics: a `join: all` step waits for every busy step with a
-path to it, but inside a loop a path over the loop's edges back to its head counts only if it ends there.
+path to it, but for a step of a loop a path over the edges back to its head counts only if it ends there.
 """
 
 from __future__ import annotations
@@ -57,26 +57,48 @@ class Order:
 
 
 def order(count: int, pairs: Sequence[tuple[int, int]]) -> Order:
-    """Work out who waits for whom, loop by loop, outer before inner."""
+    """Work out who waits for whom."""
     reach = closure(count, pairs)
-    waits = [sum(1 << other for other in range(count) if reach[other] >> step & 1) for step in range(count)]
-    back: set[tuple[int, int]] = set()
+    nested = list(_nested_loops(count, pairs, reach))
+    waits = []
+    for step in range(count):
+        # Edges back to a head do not count for a step of the loop, but for the head itself they do.
+        barred = {edge for part, back in nested if part >> step & 1 for edge in back if edge[1] != step}
+        if barred:
+            before = _before(step, [pair for pair in pairs if pair not in barred])
+        else:
+            before = sum(1 << other for other in range(count) if reach[other] >> step & 1)
+        waits.append(before & ~(1 << step))
+    return Order(waits, frozenset(edge for _, back in nested for edge in back))
+
+
+def _nested_loops(
+    count: int, pairs: Sequence[tuple[int, int]], reach: list[int]
+) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Iterate all loops, outer before inner, each as its steps and its edges back to its head."""
     left = [(part, list(pairs)) for part in loops(reach)]
     while left:
         part, around = left.pop(0)
         head = _head(part, pairs)
         inside = [(a, b) for a, b in around if part >> a & 1 and part >> b & 1]
-        forward = [(a, b) for a, b in inside if b != head]
-        back.update((a, b) for a, b in inside if b == head)
-        once = closure(count, forward)
-        before_head = sum(1 << a for a in {a for a, b in inside if b == head})
-        for step in bits(part):
-            ends = before_head if step == head else 1 << step
-            ahead = sum(1 << other for other in bits(part) if once[other] & ends)
-            waits[step] = waits[step] & ~part | ahead | (ends if step == head else 0)
-        # Without the edges to the head the loops inside show; they are judged by themselves, deep ones last.
-        left.extend((inner, forward) for inner in loops(once))
-    return Order([row & ~(1 << step) for step, row in enumerate(waits)], frozenset(back))
+        yield part, [edge for edge in inside if edge[1] == head]
+        # Without the edges to the head the loops inside show.
+        forward = [edge for edge in inside if edge[1] != head]
+        left.extend((inner, forward) for inner in loops(closure(count, forward)))
+
+
+def _before(step: int, pairs: Sequence[tuple[int, int]]) -> int:
+    """Collect the steps with a path to a step."""
+    sources: dict[int, list[int]] = {}
+    for source, target in pairs:
+        sources.setdefault(target, []).append(source)
+    found, front = 0, [step]
+    while front:
+        for source in sources.get(front.pop(), ()):
+            if not found >> source & 1:
+                found |= 1 << source
+                front.append(source)
+    return found
 
 
 def _head(part: int, pairs: Sequence[tuple[int, int]]) -> int:
