@@ -97,6 +97,7 @@ class RunLoop:
             times_out_at=times_out_at,
             on_saved=self._saved,
         )
+        self._saving.on_behind = self._notice
 
     # -- from outside ----------------------------------------------
 
@@ -145,6 +146,7 @@ class RunLoop:
             for name in [name for name, group in self.state.groups.items() if group.failure is not None]:
                 self._planner.give_up_group(name)
             while True:
+                self._noticed = False
                 self._advance()
                 ending = self._ending()
                 self._cut(force=ending is not None)
@@ -260,12 +262,13 @@ class RunLoop:
     def _saved(self) -> None:
         if self.on_saved is not None:
             self.on_saved()
-        self._notice()
 
     async def _happen(self) -> None:
         """Wait until a task ends or asks, somebody pokes, or a moment comes."""
-        if not (self._happened or self._fatal):
-            self._noticed = False
+        if self._running and not self._is_noticed():
+            # One turn of the event loop is enough for a task that never waits: no future, no timer.
+            await asyncio.sleep(0)
+        if not self._is_noticed():
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
             seconds = self._until_next_moment()
@@ -277,6 +280,10 @@ class RunLoop:
         self._saving.check()
         if self._fatal is not None:
             raise self._fatal
+
+    def _is_noticed(self) -> bool:
+        """Whether anything has come since the loop last looked; what came during a save counts."""
+        return self._noticed or bool(self._happened) or self._fatal is not None
 
     def _until_next_moment(self) -> float | None:
         """Seconds until something is due by itself; None: never."""

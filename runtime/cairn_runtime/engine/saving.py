@@ -60,6 +60,8 @@ class Saving:
         self.events = events
         self.consumed: list[int] = []
         self.confirm: list[asyncio.Future[None]] = []
+        self.on_behind: Callable[[], None] | None = None
+        """Called when a save beside the tasks is over, well or not."""
         self._workflow = workflow
         self._state = state
         self._times_out_at = times_out_at
@@ -178,7 +180,11 @@ class Saving:
             await behind
         if self._behind is None and (outcome is not None or self.control.unsaved):
             self._behind = asyncio.get_running_loop().create_task(self._save(outcome))
-            self._behind.add_done_callback(lambda _: self._on_saved())
+            self._behind.add_done_callback(self._behind_ended)
+
+    def _behind_ended(self, _: asyncio.Task[None]) -> None:
+        if self.on_behind is not None:
+            self.on_behind()
 
     async def _save(self, outcome: Outcome | None) -> None:
         await self.control.save(outcome)
