@@ -11,7 +11,7 @@ from cairn_runtime.store.contract.suite import *  # noqa: F403 - the tests of th
 from cairn_runtime.store.opening import store_for
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "file"])
 def store_factory(request, tmp_path: Path):
     """Open the same new place of a kind of store, as often as the test asks."""
     url = {

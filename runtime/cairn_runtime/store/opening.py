@@ -21,6 +21,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from cairn_runtime.errors import Fault, StoreUrlInvalid
+from cairn_runtime.model.durations import parse_duration
 from cairn_runtime.store.base import Store
 
 ENTRY_POINTS = "cairn.stores"
@@ -117,6 +118,18 @@ def parse_store_url(url: str) -> StoreUrl:
 def safe_url(url: str) -> str:
     """Return the URL without any password, whatever it looks like otherwise."""
     return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
+
+
+def timeout_option(url: StoreUrl) -> float:
+    """Read `?timeout=`: seconds to wait for other writers.
+
+    Raises:
+        StoreUrlInvalid: not a duration.
+    """
+    try:
+        return parse_duration(url.options.get("timeout", "5s"))
+    except ValueError as error:
+        raise StoreUrlInvalid([Fault(f"{url.safe}: ?timeout=", str(error))]) from None
 
 
 def schemes() -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from cairn_runtime.errors import StoreUnavailable, StoreUnusable
@@ -104,3 +105,35 @@ def free_bytes(path: Path) -> int | None:
     except OSError:
         return None
     return space.f_bavail * space.f_frsize
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which names a folder holds."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_whole(fd: int, data: bytes) -> None:
+    """Write all of it: one `write` may take less."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def replace_file(path: Path, parts: Iterable[bytes], *, durable: bool, writer: str = "") -> None:
+    """Put a file in the place of another in one step; writers that may meet need different names."""
+    new = path.with_name(f".{path.name}{writer}.new")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        for part in parts:
+            write_whole(fd, part)
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    new.replace(path)
+    if durable:
+        sync_folder(path.parent)

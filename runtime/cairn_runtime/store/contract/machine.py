@@ -247,7 +247,7 @@ class TestAgainstAModel:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=suppressed
+                max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=suppressed
             ),
         )
 

@@ -1,0 +1,171 @@
+"""What keeps checkpoints in the SQLite store and what takes them away: pins, holds, prunes, deletion.
+
+The half of `BlockingSQLite` that no runner waits for; also how both find a run and what guards a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from cairn_runtime.errors import CheckpointNotFound, RunNotFound
+from cairn_runtime.model.ids import from_wire, to_wire
+from cairn_runtime.store.base import Gap, Run
+from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
+from cairn_runtime.store.rows import still_held
+from cairn_runtime.store.sqlite_files import SQLiteFile
+from cairn_runtime.store.sqlite_rows import MAX_SEQ, SEQ_BITS, key_range, run_of
+
+
+class SQLiteRetention:
+    """Pins, holds, prunes, gaps and tombstones; see `store.base.Store` for what each method promises."""
+
+    def __init__(self, db: SQLiteFile, *, clock: Callable[[], datetime]) -> None:
+        self._db = db
+        self._clock = clock
+        self._numbers: dict[str, int] = {}
+
+    async def pin(self, checkpoint_id: str, *, pinned: bool) -> None:
+        """Keep a checkpoint from every prune, or let it go."""
+        with self._db.write():
+            self._db.execute("pin" if pinned else "unpin", {"key": self._key(checkpoint_id)})
+
+    async def pins(self, run_id: str) -> set[int]:
+        """Seqs of a run that are pinned."""
+        keys = self._keys(run_id)
+        return set() if keys is None else {row[0] & MAX_SEQ for row in self._db.all("pins", keys)}
+
+    async def hold(self, checkpoint_id: str, child_run_id: str) -> None:
+        """Keep a fork's origin until the child has its own first checkpoint."""
+        with self._db.write():
+            key = self._key(checkpoint_id)
+            self._db.execute("hold", {"key": key, "child": child_run_id, "now": to_wire(self._clock())})
+
+    async def release_hold(self, child_run_id: str) -> None:
+        """Let go of the origin."""
+        with self._db.write():
+            self._db.execute("release_hold", {"child": child_run_id})
+
+    async def holds(self, run_id: str) -> dict[int, set[str]]:
+        """Seqs of a run that are held, and by which children."""
+        keys = self._keys(run_id)
+        found: dict[int, set[str]] = {}
+        for key, child, *_ in [] if keys is None else self._db.all("holds", keys):
+            found.setdefault(key & MAX_SEQ, set()).add(child)
+        return found
+
+    async def prune(self, run_id: str, drop: list[int]) -> int:
+        """Remove those of the given seqs that nothing needs."""
+        run = self._number(run_id)
+        keys = key_range(run)
+        with self._db.write():
+            self._guard(run, run_id)
+            rows = {key & MAX_SEQ: (kind, hash_) for key, kind, hash_ in self._db.all("history", keys)}
+            pins = {key & MAX_SEQ for (key,) in self._db.all("pins", keys)}
+            keep = pins | set(self._live_holds(keys))
+            gone = droppable({seq: row[0] for seq, row in rows.items()}, drop, keep)
+            if gone:
+                self._drop(run, gone, {seq: row[1] for seq, row in rows.items() if seq not in gone})
+        return len(gone)
+
+    def _drop(self, run: int, gone: set[int], hashes: dict[int, str]) -> None:
+        gaps = gaps_with(self._gaps(run), gone, hashes)
+        self._db.many("drop_checkpoint", [((run << SEQ_BITS) + seq,) for seq in gone])
+        self._db.execute("drop_gaps", {"run": run})
+        rows = [(run, gap.first_seq, gap.last_seq, gap.hash_before, gap.hash_after) for gap in gaps]
+        self._db.many("add_gap", rows)
+
+    def _live_holds(self, keys: dict[str, int]) -> dict[int, set[str]]:
+        """Return the holds that count, and take away the others."""
+        now = self._clock()
+        live: dict[int, set[str]] = {}
+        for key, child, taken_at, child_head, child_deleted in self._db.all("holds", keys):
+            age_seconds = (now - from_wire(taken_at)).total_seconds()
+            if hold_counts(child_head=child_head, child_deleted=bool(child_deleted), age_seconds=age_seconds):
+                live.setdefault(key & MAX_SEQ, set()).add(child)
+            else:
+                self._db.execute("drop_hold", {"key": key, "child": child})
+        return live
+
+    async def gaps(self, run_id: str) -> list[Gap]:
+        """The gaps that prunes left."""
+        run = self._number_or_none(run_id)
+        return [] if run is None else self._gaps(run)
+
+    def _gaps(self, run: int) -> list[Gap]:
+        return [Gap(*row) for row in self._db.all("gaps", {"run": run})]
+
+    async def delete_run(self, run_id: str) -> bool:
+        """Remove a run's rows, leaving a tombstone."""
+        run = self._number_or_none(run_id)
+        if run is None:
+            return False
+        keys = key_range(run)
+        with self._db.write():
+            if self._db.maybe("guard", run=run) is None:
+                return False
+            held = self._live_holds(keys)
+            if held:
+                raise still_held(run_id, held)
+            self._db.execute("bury", {"run": run, "now": to_wire(self._clock())})
+            for name in ("drop_checkpoints", "drop_pins", "drop_holds"):
+                self._db.execute(name, {**keys, "run_id": run_id})
+            for name in (
+                "empty_run",
+                "drop_row_writes",
+                "drop_heartbeat",
+                "drop_progress",
+                "drop_signals",
+                "drop_gaps",
+            ):
+                self._db.execute(name, {"run": run})
+        return True
+
+    def _run(self, run_id: str) -> Run:
+        row = self._db.maybe("run", run_id=run_id)
+        if row is None:
+            raise RunNotFound(run_id)
+        return run_of(row)
+
+    def _age(self, run_id: str) -> str | None:
+        """When the run was created that ends the page before."""
+        if not run_id:
+            return None
+        row = self._db.maybe("age", run_id=run_id)
+        if row is None:
+            raise RunNotFound(run_id)
+        return str(row[0])
+
+    def _guard(self, run: int, run_id: str) -> tuple[Any, ...]:
+        """Read what a write is judged by. Raises `RunNotFound`."""
+        row = self._db.maybe("guard", run=run)
+        if row is None:
+            raise RunNotFound(run_id)
+        return row
+
+    def _number(self, run_id: str) -> int:
+        """Return the number of a run, deleted or not. Raises `RunNotFound`."""
+        run = self._number_or_none(run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        return run
+
+    def _number_or_none(self, run_id: str) -> int | None:
+        known = self._numbers.get(run_id)
+        if known is None:
+            row = self._db.maybe("run_number", run_id=run_id)
+            if row is None:
+                return None
+            known = self._numbers[run_id] = int(row[0])
+        return known
+
+    def _keys(self, run_id: str) -> dict[str, int] | None:
+        run = self._number_or_none(run_id)
+        return None if run is None else key_range(run)
+
+    def _key(self, checkpoint_id: str) -> int:
+        row = self._db.maybe("key_of", id=checkpoint_id)
+        if row is None:
+            raise CheckpointNotFound(checkpoint_id)
+        return int(row[0])
