@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Parameter
+from types import FunctionType
 from typing import Any, Literal, TypeAlias
 
 from cairn_runtime.engine.execute.faults import message_of
@@ -22,6 +23,7 @@ from cairn_runtime.errors import StepUnusable
 Shape: TypeAlias = Literal[0, 1, 2]
 """How many arguments are passed: none, the state, the state and the Context."""
 _TAKES = "a step takes (state) or (state, ctx)"
+_PLAIN: dict[int, Shape] = {1: 1, 2: 2}
 _CONTEXT_NAMES = frozenset({"ctx", "context"})
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -77,6 +79,9 @@ def _code_of(target: Callable[..., Any]) -> Callable[..., Any]:
 
 def _shape(ref: str, target: Callable[..., Any]) -> tuple[Shape, str | None]:
     """How many arguments to pass, and the name under which the Context goes if it is keyword-only."""
+    plain = _plain_shape(target)
+    if plain is not None:
+        return plain, None
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
@@ -93,6 +98,19 @@ def _shape(ref: str, target: Callable[..., Any]) -> tuple[Shape, str | None]:
     if len(places) >= 2 and (places[1].default is Parameter.empty or _is_context(places[1])):
         return 2, None
     return (1 if places or any(p.kind is Parameter.VAR_POSITIONAL for p in parameters) else 0), None
+
+
+def _plain_shape(target: Callable[..., Any]) -> Shape | None:
+    """The answer for `f(state)` and `f(state, ctx)`; None where the signature has to be asked.
+
+    A signature takes 10 us, and in a chain each step is looked at once. Decorators leave attributes behind.
+    """
+    if not isinstance(target, FunctionType) or vars(target):
+        return None
+    code = target.__code__
+    if code.co_kwonlyargcount or target.__defaults__:
+        return None
+    return _PLAIN.get(code.co_argcount)
 
 
 def _is_context(parameter: Parameter) -> bool:
