@@ -14,16 +14,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cairn_runtime.engine.context import Context, Park
-    from cairn_runtime.runner.library import history, resume, run, signal, state, stream
+    from cairn_runtime.engine.context import Context, Park, SyncContext
+    from cairn_runtime.runner.library import (
+        approve,
+        history,
+        reject,
+        resume,
+        run,
+        signal,
+        state,
+        stream,
+    )
     from cairn_runtime.store.opening import open_store
 
 __all__ = [
     "Context",
     "Park",
+    "SyncContext",
     "__version__",
+    "approve",
     "history",
     "open_store",
+    "reject",
     "resume",
     "run",
     "signal",
@@ -36,8 +48,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Context": "cairn_runtime.engine.context",
     "Park": "cairn_runtime.engine.context",
+    "SyncContext": "cairn_runtime.engine.context",
+    "approve": "cairn_runtime.runner.library",
     "history": "cairn_runtime.runner.library",
     "open_store": "cairn_runtime.store.opening",
+    "reject": "cairn_runtime.runner.library",
     "resume": "cairn_runtime.runner.library",
     "run": "cairn_runtime.runner.library",
     "signal": "cairn_runtime.runner.library",

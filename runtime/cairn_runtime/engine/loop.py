@@ -111,10 +111,10 @@ class RunLoop:
         self._notice()
 
     def drain(self, grace_seconds: float) -> None:
-        """Start nothing new, give running tasks so long, then end."""
+        """Start nothing new, give running tasks so long, then end; asked again, the earlier end counts."""
         self.draining = True
-        if self._drain_until is None:
-            self._drain_until = time.monotonic() + grace_seconds
+        until = time.monotonic() + grace_seconds
+        self._drain_until = until if self._drain_until is None else min(until, self._drain_until)
         self._notice()
 
     def stop(self, error: BaseException) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +122,7 @@ async def stream(
     store: AnyStore = None,
     input: Mapping[str, object] | None = None,  # noqa: A002 - the manifest's own word
     new: bool = False,
-) -> AsyncIterator[Checkpoint]:
+) -> AsyncGenerator[Checkpoint, None]:
     """Run a Workflow like `run`, and give the header of each checkpoint once it is committed.
 
     Leaving the loop early ends the run's tasks here; what was committed stays.
@@ -213,7 +213,7 @@ async def state(run_id: str, *, store: AnyStore = None, at: str | int | None = N
         return (await fold_at(opened, Codec(), checkpoint.run_id, checkpoint.seq)).state.channels
 
 
-async def history(run_id: str, *, store: AnyStore = None) -> AsyncIterator[Checkpoint]:
+async def history(run_id: str, *, store: AnyStore = None) -> AsyncGenerator[Checkpoint, None]:
     """Give the headers of a run's checkpoints, newest first.
 
     Raises:

@@ -31,7 +31,10 @@ class Lines(logging.Formatter):
     def __init__(self, fixed: Mapping[str, object], secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._fixed = dict(fixed)
-        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+        told = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+        self._secrets = sorted({*told, *(orjson.dumps(secret).decode()[1:-1] for secret in told)}, key=len)[
+            ::-1
+        ]
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one record."""
@@ -49,6 +52,8 @@ class Lines(logging.Formatter):
         return {**self._fixed, **extra}
 
     def _trace(self, record: logging.LogRecord) -> str:
+        if record.exc_text:
+            return record.exc_text
         return self.formatException(record.exc_info) if record.exc_info else ""
 
 

@@ -151,7 +151,7 @@ async def _fork(
     """
     folded = await fold_at(store, codec, origin.run_id, origin.seq)
     state = fork(compiled, folded.state, origin, utc_now())
-    if origin.plain:
+    if inherits:
         for task, value in (await store.progress(origin.run_id)).items():
             await store.put_progress(control.run_id, control.fence, task, value)
     metadata = {"origin": origin.checkpoint_id}
