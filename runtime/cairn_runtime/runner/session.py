@@ -21,6 +21,7 @@ from cairn_runtime.engine.history import fold_at, newest_valid
 from cairn_runtime.engine.loop import RunLoop
 from cairn_runtime.errors import Fault, FormatUnknown, ManifestInvalid, Superseded
 from cairn_runtime.model.ids import utc_now
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Fence, Origin, Run, Store
 from cairn_runtime.store.codec import Codec
@@ -129,7 +130,7 @@ async def _first_state(
         return await _resume(store, codec, run, control)
     if run.origin is None:
         return RunState()
-    return await _fork(store, codec, run.origin, compiled, control)
+    return await _fork(store, codec, run.origin, compiled, control, inherits=run.key_base != run.run_id)
 
 
 async def _resume(store: Store, codec: Codec, run: Run, control: Control) -> RunState:
@@ -143,19 +144,25 @@ async def _resume(store: Store, codec: Codec, run: Run, control: Control) -> Run
 
 
 async def _fork(
-    store: Store, codec: Codec, origin: Origin, compiled: CompiledWorkflow, control: Control
+    store: Store,
+    codec: Codec,
+    origin: Origin,
+    compiled: CompiledWorkflow,
+    control: Control,
+    *,
+    inherits: bool,
 ) -> RunState:
     """Make a fork's checkpoint 1: the origin's state, changed as asked, as a full snapshot.
 
-    Progress is copied before it: once checkpoint 1 is there, nobody looks at the origin again.
+    A fork that inherits the keys of unfinished tasks inherits their progress too.
+    It is copied before the checkpoint: once that is there, nobody looks at the origin again.
     """
     folded = await fold_at(store, codec, origin.run_id, origin.seq)
     state = fork(compiled, folded.state, origin, utc_now())
     if inherits:
         for task, value in (await store.progress(origin.run_id)).items():
             await store.put_progress(control.run_id, control.fence, task, value)
-    metadata = {"origin": origin.checkpoint_id}
-    control.cut(
-        [], state, Mark(origin.as_step or "", 0, None, state.next_steps(), {**metadata}), snapshot=True
-    )
+    metadata: JSONObject = {"origin": origin.checkpoint_id}
+    mark = Mark(origin.as_step or "", 0, None, state.next_steps(), metadata)
+    control.cut([], state, mark, snapshot=True)
     return state

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.unit.engine.lab import Lab
+
 from cairn_runtime.engine.context import Context, State
 from cairn_runtime.engine.control import SNAPSHOT_FLOOR_BYTES
 from cairn_runtime.store.opening import open_store
-from tests.unit.engine.lab import Lab
 
 
 def looping(times: int, **channel: Any) -> dict[str, Any]:

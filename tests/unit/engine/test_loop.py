@@ -381,6 +381,39 @@ async def test_progress_is_found_again_and_what_it_stands_on_is_saved_first(stor
     assert seen == [None, {"at": 5}]
 
 
+@pytest.mark.parametrize(
+    ("inherits", "expected"),
+    [
+        pytest.param(True, [None, 5, 5], id="a plain fork from the head keeps keys and progress"),
+        pytest.param(False, [None, None], id="any other starts its tasks anew"),
+    ],
+)
+async def test_progress_goes_with_the_idempotency_keys(
+    store: Store, inherits: bool, expected: list[Any]
+) -> None:
+    """What a task has done outside is only known to a fork that uses the same keys."""
+    seen: list[object] = []
+
+    async def long(_state: State, ctx: Context) -> None:
+        seen.append(ctx.progress.value)
+        if len(seen) == 1:
+            await ctx.progress.save(5)
+        if len(seen) < len(expected):
+            raise ValueError("again")
+
+    steps = [{"name": "a", "retry": {"limit": len(expected) - 2}}]
+    parent = Lab(store, steps, {"a": long})
+    assert (await parent.run()).phase == "Failed"
+    head = await parent.row()
+    child = Lab(store, steps, {"a": long})
+    key_base = parent.run_id if inherits else ""
+    await child.create(Origin(parent.run_id, head.head_seq, head.head_id), key_base=key_base)
+    child.claims = 1
+
+    assert (await child.run()).phase == "Succeeded"
+    assert seen == expected
+
+
 # -- waits ----------------------------------------------
 
 SIGN: list[dict[str, Any]] = [

@@ -15,7 +15,7 @@ async def passed_on(*chunks: bytes) -> tuple[list[str], Lines]:
     lines = Lines(asyncio.get_running_loop(), reader, out.append)
     for chunk in chunks:
         os.write(writer, chunk)
-        lines.drain()
+        lines._read()
     os.close(writer)
     await lines.eof
     return out, lines
@@ -54,13 +54,27 @@ async def test_the_last_line_is_remembered() -> None:
     assert lines.last == "two"
 
 
+async def test_draining_passes_on_a_line_that_has_no_end_yet() -> None:
+    """What a step printed last must not be taken for the next step's."""
+    reader, writer = os.pipe()
+    out: list[str] = []
+    lines = Lines(asyncio.get_running_loop(), reader, out.append)
+    os.write(writer, b"one\nhalf a li")
+
+    lines.drain()
+
+    assert out == ["one", "half a li"]
+    lines.close()
+    os.close(writer)
+
+
 async def test_closing_does_not_wait_for_who_still_writes() -> None:
     """A background child may hold the pipe open for ever."""
     reader, writer = os.pipe()
     out: list[str] = []
     lines = Lines(asyncio.get_running_loop(), reader, out.append)
     os.write(writer, b"half a li")
-    lines.drain()
+    lines._read()
 
     lines.close()
     lines.close()
