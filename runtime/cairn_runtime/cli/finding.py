@@ -1,0 +1,63 @@
+"""From what was typed to a run or a checkpoint, with a word about what may have been meant.
+
+`runner.naming` finds; here a name that fits nothing is compared with those that are there.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from cairn_runtime.errors import RunNotFound
+from cairn_runtime.runner.naming import all_runs, find_checkpoint, find_run, workflow_name
+from cairn_runtime.store.base import Checkpoint, Run, Store
+
+_LOOKED_AT = 1000
+"""So many of the newest runs are looked through for a name that may have been meant."""
+
+
+async def the_run(store: Store, text: str) -> Run:
+    """Find the run that is meant: a Workflow's newest, or the one with this id or part of an id.
+
+    Raises:
+        RunNotFound: none; with the nearest name.
+        InvalidInput: several.
+    """
+    try:
+        return await find_run(store, text)
+    except RunNotFound as error:
+        names = await workflow_names(store)
+        raise RunNotFound(text, _with_guess(error.message, text, names)) from None
+
+
+async def the_checkpoint(store: Store, text: str, run: Run | None = None) -> Checkpoint:
+    """Find the checkpoint that is meant, as a header; `run` is the one at hand.
+
+    Raises:
+        CheckpointNotFound, RunNotFound: none.
+        InvalidInput: several.
+    """
+    before, slash, last = text.rpartition("/")
+    if slash:
+        return await find_checkpoint(store, last, await the_run(store, before))
+    return await find_checkpoint(store, text, run)
+
+
+async def workflow_names(store: Store) -> list[str]:
+    """Names of the Workflows that the store has runs of, those with the newest first."""
+    names: dict[str, None] = {}
+    count = 0
+    async for run in all_runs(store):
+        names[workflow_name(run)] = None
+        count += 1
+        if count >= _LOOKED_AT:
+            break
+    return list(names)
+
+
+def _with_guess(message: str, text: str, names: list[str]) -> str:
+    problem, _, what_to_do = message.partition("; ")
+    close = get_close_matches(text, names, n=1)
+    if close:
+        return f'{problem}; did you mean "{close[0]}"?'
+    there = f"; there is {', '.join(names[:5])}" if names else ""
+    return f"{problem}{there or '; ' + what_to_do}"

@@ -1,0 +1,41 @@
+"""The options that several verbs share, each declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from cairn_runtime.cli.outputs import Format
+
+StoreOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="The store; default: CAIRN_STORE_URL, else sqlite:///.cairn/cairn.db.",
+        show_default=False,
+    ),
+]
+OutputOption: TypeAlias = Annotated[
+    Format,
+    typer.Option("--output", "-o", help="How to answer.", metavar="table|json|yaml", show_default=False),
+]
+DebugOption: TypeAlias = Annotated[
+    bool, typer.Option("--debug", help="Show where an error comes from, and the log.", show_default=False)
+]
+WhoArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="WORKFLOW|RUN", help="A Workflow's name (its newest run), or a run's id or part of it."
+    ),
+]
+OptionalWho: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="[WORKFLOW|RUN]",
+        help="A Workflow's name (its newest run), or a run's id or part of it.",
+        show_default=False,
+    ),
+]
+CHECKPOINT_HELP = "An id, its last 8 characters, or RUN/SEQ such as digest/7."

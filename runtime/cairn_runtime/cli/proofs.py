@@ -1,0 +1,195 @@
+"""Proving a history: what the chain says, what the payloads say, and whether every state can be folded.
+
+    chain     every header is what was written, and each hangs on the one before (`store.chain`)
+    payloads  every payload decodes, and its digest is the one in the chain
+    folding   every checkpoint's events fit the state before it, and a snapshot is what they fold to
+
+What a prune took or a later snapshot left behind is explained, and no fault.
+Reads only; a run that goes on meanwhile is proved up to the head that was there when it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cairn_runtime.cli.finding import the_run
+from cairn_runtime.cli.histories import checkpoints_of
+from cairn_runtime.cli.outputs import Output
+from cairn_runtime.cli.stores import existing_store
+from cairn_runtime.cli.views import shapes
+from cairn_runtime.cli.views.texts import plain
+from cairn_runtime.engine.apply import apply
+from cairn_runtime.engine.fold import fold_one, read_payload
+from cairn_runtime.engine.frontier import RunState
+from cairn_runtime.errors import EXIT_DONE, EXIT_FAILED, CheckpointNotFound, Fault, PayloadError
+from cairn_runtime.model.ids import short_id
+from cairn_runtime.model.values import JSONObject
+from cairn_runtime.runner.naming import all_runs, workflow_name
+from cairn_runtime.store.base import Checkpoint, Run, Store
+from cairn_runtime.store.chain import Finding, explain, skips_of, verify_history
+from cairn_runtime.store.codec import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found in one run's history."""
+
+    run: Run
+    checkpoints: int
+    findings: Sequence[Finding]
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything is as it was written, or explained."""
+        return not any(finding.fault for finding in self.findings)
+
+
+async def verify(output: Output, url: str | None, who: str) -> int:
+    """Prove one run's history, or all; the exit code is 1 where something is wrong."""
+    async with existing_store(url) as store:
+        runs = [await the_run(store, who)] if who else [run async for run in all_runs(store)]
+        proofs = [await prove(store, run) for run in runs]
+    sound = all(proof.sound for proof in proofs)
+    if output.for_people:
+        output.text(line for proof in proofs for line in _lines(proof))
+        if not proofs:
+            output.note("no runs yet; nothing to verify")
+    else:
+        output.document(_document(proofs, sound=sound))
+    return EXIT_DONE if sound else EXIT_FAILED
+
+
+async def prove(store: Store, run: Run) -> Proof:
+    """Walk a run's history from its beginning."""
+    headers = [row async for row in checkpoints_of(store, run.run_id)]
+    headers.reverse()
+    # A prune may come between the two calls: gaps read last explain what is missing in the list.
+    found = verify_history(headers, await store.gaps(run.run_id))
+    found += _head_findings(run, headers)
+    folding = _Folding(Codec())
+    for header in headers:
+        try:
+            folding.take(await store.checkpoint(header.id))
+        except CheckpointNotFound:
+            folding.lose()
+        except PayloadError as error:
+            text = f"checkpoint {header.seq}: {error.message}"
+            folding.found.append(Finding(header.seq, header.seq, "PayloadUnusable", text, fault=True))
+            folding.lose()
+    return Proof(run, len(headers), _once(explain([*found, *folding.found], headers)))
+
+
+def _head_findings(run: Run, headers: Sequence[Checkpoint]) -> list[Finding]:
+    """The row must name the newest checkpoint; one that came since is none of this walk's business."""
+    last = headers[-1] if headers else None
+    if last is None or last.seq < run.head_seq:
+        first = last.seq + 1 if last else 1
+        if run.head_seq:
+            text = f"checkpoints {first} to {run.head_seq}: the run's row names them, and they are not there"
+            return [Finding(first, run.head_seq, "Missing", text, fault=True)]
+    elif last.seq == run.head_seq and (last.id, last.hash) != (run.head_id, run.head_hash):
+        text = f"checkpoint {last.seq}: the run's row names another one as its head"
+        return [Finding(last.seq, last.seq, "ChainBroken", text, fault=True)]
+    return []
+
+
+class _Folding:
+    """Folds checkpoint after checkpoint; where one is missing it begins again at the next snapshot."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.found: list[Finding] = []
+        self._codec = codec
+        self._state: RunState | None = None
+        self._seq = 0
+
+    def lose(self) -> None:
+        """Forget the state: what follows cannot be folded from it."""
+        self._state = None
+
+    def take(self, row: Checkpoint) -> None:
+        """Fold one more.
+
+        Raises:
+            PayloadError: its payload cannot be used.
+        """
+        follows = self._state is not None and row.seq == self._seq + 1 and skips_of(row) is None
+        before = self._state if follows else RunState() if row.seq == 1 else None
+        self._seq = row.seq
+        if row.kind == "snapshot":
+            self._take_snapshot(row, before if follows else None)
+        elif before is not None:
+            self._state = fold_one(before, row, self._codec)
+        else:
+            read_payload(row, self._codec)
+            self._state = None
+
+    def _take_snapshot(self, row: Checkpoint, before: RunState | None) -> None:
+        """Compare a snapshot with what its own events fold to, where the checkpoint before is known."""
+        data = read_payload(row, self._codec)
+        self._state = fold_one(RunState(), row, self._codec)
+        if before is None:
+            return
+        if not _fits(before, data) or before.to_json() != self._state.to_json():
+            text = f"checkpoint {row.seq}: its snapshot is not what its history folds to"
+            self.found.append(Finding(row.seq, row.seq, "PayloadUnusable", text, fault=True))
+
+
+def _fits(state: RunState, data: JSONObject) -> bool:
+    events = data["events"]
+    try:
+        for event in events if isinstance(events, list) else []:
+            apply(state, event)  # type: ignore[arg-type] # whatever does not fit raises
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return False
+    return True
+
+
+def _once(found: Iterable[Finding]) -> list[Finding]:
+    """One finding for each place: an altered header makes its payload unusable too."""
+    out: dict[tuple[int, int], Finding] = {}
+    for finding in found:
+        out.setdefault((finding.first_seq, finding.last_seq), finding)
+    return list(out.values())
+
+
+def _lines(proof: Proof) -> list[str]:
+    run = proof.run
+    verdict = "sound" if proof.sound else "NOT SOUND"
+    title = f"{workflow_name(run)}, run {short_id(run.run_id)}: {proof.checkpoints} checkpoints, {verdict}"
+    return [title, *(f"  {'!' if f.fault else '·'} {plain(f.message)}" for f in proof.findings)]
+
+
+def _document(proofs: Sequence[Proof], *, sound: bool) -> JSONObject:
+    out: JSONObject = {
+        "sound": sound,
+        "runs": [
+            {
+                "run": proof.run.run_id,
+                "workflow": workflow_name(proof.run),
+                "checkpoints": proof.checkpoints,
+                "sound": proof.sound,
+                "findings": [_shape(finding) for finding in proof.findings],
+            }
+            for proof in proofs
+        ],
+    }
+    if not sound:
+        faults = [
+            Fault(f"{proof.run.run_id}/{f.first_seq}", f.message)
+            for proof in proofs
+            for f in proof.findings
+            if f.fault
+        ]
+        out["error"] = shapes.error_shape("HistoryUnsound", "a history is not what was written", faults)
+    return out
+
+
+def _shape(finding: Finding) -> JSONObject:
+    return {
+        "first": finding.first_seq,
+        "last": finding.last_seq,
+        "reason": finding.reason,
+        "message": finding.message,
+        "fault": finding.fault,
+    }

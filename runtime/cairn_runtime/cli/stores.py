@@ -1,0 +1,64 @@
+"""Which store a verb talks to, and the care that reading makes nothing.
+
+A verb that only reads never creates a store: where there is none it says so, and how to get one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cairn_runtime.errors import NotFound
+from cairn_runtime.store.base import Store
+from cairn_runtime.store.opening import StoreUrl, open_store, parse_store_url
+
+DEFAULT_URL = "sqlite:///.cairn/cairn.db"
+
+
+def store_url(option: str | None) -> str:
+    """The store that is meant: `--store`, else CAIRN_STORE_URL, else the file in this folder."""
+    return option or os.environ.get("CAIRN_STORE_URL") or DEFAULT_URL
+
+
+@asynccontextmanager
+async def existing_store(option: str | None) -> AsyncIterator[Store]:
+    """Open a store that is there, and close it.
+
+    Raises:
+        NotFound: there is none; nothing was made.
+        StoreError, StoreUrlInvalid: see `open_store`.
+    """
+    url = store_url(option)
+    require_store(url)
+    store = await open_store(url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def require_store(url: str) -> None:
+    """Refuse a local store that is not there.
+
+    Raises:
+        NotFound: saying where was looked.
+        StoreUrlInvalid: the URL cannot be used.
+    """
+    place = _place(parse_store_url(url))
+    if place is None:
+        return
+    if not place.exists():
+        raise NotFound(f"no runs yet in {place}; start one with: cairn run FILE")
+
+
+def _place(url: StoreUrl) -> Path | None:
+    """The file or folder of a local store; None for others, which answer for themselves."""
+    match url.scheme:
+        case "sqlite" if len(url.path) > 1:
+            return Path(url.path[1:])
+        case "file" if url.path:
+            return Path(url.path)
+        case _:
+            return None

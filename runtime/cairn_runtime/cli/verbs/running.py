@@ -1,0 +1,138 @@
+"""Running, going back, stopping: the verbs that make runs and change them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cairn_runtime.cli.options import DebugOption, OutputOption, StoreOption, WhoArgument
+from cairn_runtime.cli.outputs import Format, Output
+from cairn_runtime.cli.verbs.finishing import finish
+
+InProcessOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-process", help="Run the steps in this process, with no runner beside it.", show_default=False
+    ),
+]
+KillOption = Annotated[
+    str,
+    typer.Option(
+        "--kill-at",
+        metavar="TASK",
+        help="Kill the runner in the middle of this step or task, once, to see it go on.",
+        show_default=False,
+    ),
+]
+
+
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A Workflow file.")],
+    input_: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="JSON|@FILE",
+            help="A JSON object that is laid over spec.input.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="K=V",
+            help="Set one input; a.b=1 goes deeper, a value that is no JSON is text.",
+            show_default=False,
+        ),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start another run although one is unfinished.", show_default=False)
+    ] = False,
+    in_process: InProcessOption = False,
+    kill_at: KillOption = "",
+    store: StoreOption = None,
+    output: OutputOption = Format.TABLE,
+    debug: DebugOption = False,
+) -> int:
+    """Run a Workflow, or go on with its unfinished run."""
+    from cairn_runtime.cli import runs
+
+    wishes = runs.Wishes(store, new=new, in_process=in_process, kill_at=kill_at, debug=debug)
+    return runs.run_file(Output(output), file, wishes, input_=input_, settings=set_ or [])
+
+
+def resume(
+    workflow: WhoArgument,
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT|head",
+            help="Where to go on: an id or part of it, a seq, head or start.",
+        ),
+    ],
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", metavar="FILE", help="A mended Workflow file to go on with.", show_default=False
+        ),
+    ] = None,
+    patch: Annotated[
+        str | None,
+        typer.Option(
+            "--patch",
+            metavar="JSON",
+            help="A JSON object of channels to set; @FILE reads a file.",
+            show_default=False,
+        ),
+    ] = None,
+    as_step: Annotated[
+        str,
+        typer.Option(
+            "--as-step",
+            metavar="STEP",
+            help="The patch counts as written by this step, which counts as done.",
+            show_default=False,
+        ),
+    ] = "",
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--steps",
+            metavar="STEP,...",
+            help="Start at these steps instead of where the run was.",
+            show_default=False,
+        ),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--skip", metavar="STEP,...", help="These steps count as done once.", show_default=False
+        ),
+    ] = None,
+    in_process: InProcessOption = False,
+    kill_at: KillOption = "",
+    store: StoreOption = None,
+    output: OutputOption = Format.TABLE,
+    debug: DebugOption = False,
+) -> int:
+    """Fork a new run from any checkpoint, and run it. The old history stays as it is."""
+    from cairn_runtime.cli import runs
+
+    wishes = runs.Wishes(store, in_process=in_process, kill_at=kill_at, debug=debug)
+    fork = runs.ForkWishes(from_, file=file, patch=patch, as_step=as_step, steps=steps or [], skip=skip or [])
+    return runs.resume_run(Output(output), workflow, wishes, fork)
+
+
+def cancel(
+    who: WhoArgument,
+    store: StoreOption = None,
+    output: OutputOption = Format.TABLE,
+    debug: DebugOption = False,
+) -> int:
+    """End a run for good. Its runner stops, its history stays."""
+    from cairn_runtime.cli import runs
+
+    return finish(runs.cancel(Output(output), store, who))
