@@ -121,7 +121,7 @@ def _undeclared(name: str, problem: Problem, source: str) -> str:
         if match.start() < problem.column <= match.end() + 1:
             return f'a name with "-" needs brackets: {match[1]}{match[2]}["{match[3]}"]'
     if line[problem.column - 1 : problem.column] == "(":
-        return f'unknown function "{name}"'
+        return f'unknown function "{name}", or not with so many arguments'
     root = name.partition(".")[0]
     return f'unknown name "{root}"; an expression reads state, visits, input and item'
 

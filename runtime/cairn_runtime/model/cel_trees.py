@@ -20,6 +20,7 @@ Fields = dict[int, list[int | bytes]]
 VARIABLES = frozenset({"state", "visits", "input", "item"})
 """The names that an expression may read."""
 
+_RESULTS = frozenset({"@result", "__result__"})
 _CHECKED_EXPR, _SOURCE_INFO, _POSITIONS = 4, 5, 4
 _FIXED = {1: 8, 5: 4}
 
@@ -71,8 +72,10 @@ class Tree:
         return next((_int(entry, 2) for entry in entries if _int(entry, 1) == node), 0)
 
     def places(self, text: str) -> list[int]:
-        """List the offsets of all selections, calls and constants with this text."""
-        return [self.offset(node.id) for node in _walk(self.root) if node.text == text]
+        """List the offsets of all selections, calls and constants with this text that somebody wrote."""
+        return [
+            self.offset(node.id) for node in _walk(self.root) if node.text == text and not _generated(node)
+        ]
 
     def chained(self) -> list[int]:
         """List the offsets of the selections that take a field of what another selection or index gave."""
@@ -124,6 +127,11 @@ def _reads(node: Node, variables: frozenset[str]) -> Iterator[Read]:
     for position, child in enumerate(children):
         # The list that a comprehension goes through is evaluated before its names exist.
         yield from _reads(child, variables if position == 0 else variables - node.bound)
+
+
+def _generated(node: Node) -> bool:
+    """Whether a call belongs to what a macro stands for: it works on the comprehension's own result."""
+    return any(child.kind == "ident" and child.text in _RESULTS for child in node.children)
 
 
 def _walk(node: Node) -> Iterator[Node]:

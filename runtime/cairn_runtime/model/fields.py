@@ -10,7 +10,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
-    from cairn_runtime.model.values import JSONValue
+    from cairn_runtime.model import values
+
+    JSONValue: TypeAlias = values.JSONValue
 else:
     JSONValue = Any  # pydantic would walk every value again; what comes here was read as JSON already
 

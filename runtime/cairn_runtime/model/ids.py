@@ -20,7 +20,9 @@ TaskKey = NewType("TaskKey", str)
 NAMESPACE = UUID("6f1c9d0e-52a4-5b7e-9d6b-0c3a1f7e4d21")
 """Namespace of every name-based id that is not derived from a Workflow's own uid."""
 
-_TASK = re.compile(r"^(?P<step>[a-z0-9]([-a-z0-9]*[a-z0-9])?)#(?P<visit>[1-9]\d*)(\[(?P<item>\d+)\])?$")
+_TASK = re.compile(
+    r"^(?P<step>[a-z0-9]([-a-z0-9]*[a-z0-9])?)#(?P<visit>[1-9]\d*)(\[(?P<item>\d+)\])?\Z", re.ASCII
+)
 
 
 def task_key(step: str, visit: int, item: int | None = None) -> TaskKey:
@@ -68,7 +70,7 @@ def utc_now() -> datetime:
 
 def to_wire(moment: datetime) -> str:
     """Write a moment as RFC 3339 in UTC, e.g. `2026-01-02T03:04:05.000006Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def from_wire(text: str) -> datetime:

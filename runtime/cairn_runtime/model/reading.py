@@ -57,7 +57,8 @@ def _encoded(text: str | bytes, source: str) -> bytes:
     if len(data) > MAX_TEXT_BYTES:
         bound = f"a manifest may have {MAX_TEXT_BYTES // 1024} KiB"
         _refuse(
-            source, f"{len(data) // 1024} KiB of text; {bound}, larger code comes by codeFrom or the image"
+            source,
+            f"{-(-len(data) // 1024)} KiB of text; {bound}, larger code comes by codeFrom or the image",
         )
     return data
 

@@ -24,6 +24,8 @@ MAX_MESSAGES = 10
 _BACKTRACKS = 100_000
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _DATA = frozenset({"enum", "const", "default", "examples"})
+_NAMED = (["properties"], ["$defs"], ["definitions"], ["patternProperties"])
+"""Below these stand names that users give, which may be those of keywords."""
 _TYPES = "array, boolean, integer, null, number, object, string"
 _METASCHEMA = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
 
@@ -82,14 +84,14 @@ def _faults(schema: JSONValue, path: str, error: Any) -> list[Fault]:  # noqa: A
     """Name everything that the metaschema finds; else what kept the schema from being compiled."""
     against = _library().validator_for(_METASCHEMA, offline=True)
     found = list(islice(against.iter_errors(schema), MAX_MESSAGES)) or [error]
-    return [Fault(join(path, each.instance_path), _words(each)) for each in found]
+    return list(dict.fromkeys(Fault(join(path, each.instance_path), _words(each)) for each in found))
 
 
 def _words(error: Any) -> str:  # noqa: ANN401 - the library is loaded late
-    place = error.instance_path[-1:]
-    if place == ["type"]:
+    *before, keyword = ["", "", *error.instance_path][-2:]
+    if keyword == "type" and before not in _NAMED:
         return f"not a JSON type; use one of {_TYPES}, or a list of them"
-    if place == ["pattern"]:
+    if keyword == "pattern" and before not in _NAMED:
         return "not a regular expression"
     text: str = error.message
     return text

@@ -13,8 +13,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from cairn_runtime.errors import Fault, ManifestInvalid
 from cairn_runtime.model.checks import channels, code, conditions, conflicts, graph, settings, steps
 from cairn_runtime.model.checks.shapes import read_workflow
@@ -73,11 +71,8 @@ def validate(
     """
     try:
         read = jsonify(document, "")
-        orjson.dumps(read)
     except NotJSON as error:
         return _refused(Fault(error.path.lstrip("."), error.problem))
-    except TypeError:
-        return _refused(Fault("", "holds half of a surrogate pair, which is not text"))
     if not isinstance(read, dict):
         return _refused(Fault("", "a manifest is a mapping of apiVersion, kind, metadata and spec"))
     workflow, shapes = read_workflow(read)

@@ -54,7 +54,11 @@ def jsonify(value: Any, path: str = "value", depth: int = 0) -> JSONValue:  # no
     if depth > MAX_DEPTH:
         raise NotJSON(path, f"nested deeper than {MAX_DEPTH} levels")
     if kind is list or kind is tuple:
-        return [jsonify(item, f"{path}[{n}]", depth + 1) for n, item in enumerate(value)]
+        # Paths are text that is nearly always thrown away, so plain items are passed without.
+        return [
+            item if _is_plain(item) else jsonify(item, f"{path}[{n}]", depth + 1)
+            for n, item in enumerate(value)
+        ]
     if kind is dict:
         return _object(value, path, depth)
     return _foreign(value, path, depth)
@@ -67,8 +71,18 @@ def _object(value: dict[Any, Any], path: str, depth: int) -> JSONObject:
             raise NotJSON(path, f"the key {key!r} is not a string")
         if not key.isascii():
             _text(key, path)
-        out[key] = jsonify(item, f"{path}.{key}", depth + 1)
+        out[key] = item if _is_plain(item) else jsonify(item, f"{path}.{key}", depth + 1)
     return out
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is JSON as it stands, without looking further; False only means to look."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii()  # type: ignore[attr-defined, no-any-return]
+    if kind is int:
+        return _INT_MIN <= value <= _INT_MAX  # type: ignore[operator]
+    return kind in _PLAIN
 
 
 def _text(value: str, path: str) -> str:
