@@ -30,10 +30,11 @@ class Lines:
         loop.add_reader(fd, self._read)
 
     def drain(self) -> None:
-        """Take what is in the pipe now, up to a bound."""
+        """Take what is in the pipe now, up to a bound, and pass on a line that has no end yet."""
         for _ in range(_DRAIN_CHUNKS):
             if self.eof.done() or not self._read():
-                return
+                break
+        self._flush()
 
     def close(self) -> None:
         """Stop reading, whoever still writes."""
@@ -41,8 +42,7 @@ class Lines:
             return
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
-        self._pass_on(self._rest)
-        self._rest = b""
+        self._flush()
         self.eof.set_result(None)
 
     def _read(self) -> bool:
@@ -58,9 +58,12 @@ class Lines:
         for line in lines:
             self._pass_on(line)
         if len(self._rest) >= MAX_LINE:
-            self._pass_on(self._rest)
-            self._rest = b""
+            self._flush()
         return True
+
+    def _flush(self) -> None:
+        self._pass_on(self._rest)
+        self._rest = b""
 
     def _pass_on(self, line: bytes) -> None:
         for start in range(0, len(line), MAX_LINE):

@@ -11,8 +11,6 @@ import os
 import stat
 from typing import Never
 
-import orjson
-
 from cairn_runtime.errors import WriteRefused
 from cairn_runtime.model.values import JSONValue, NotJSON, jsonify
 
@@ -53,18 +51,16 @@ def parse(data: bytes) -> JSONValue:
         line = data.count(b"\n", 0, error.start) + 1
         raise WriteRefused(f"$CAIRN_OUTPUT is not UTF-8: line {line}, byte {error.start}") from None
     try:
-        value = jsonify(json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant))
-        orjson.dumps(value)
+        return jsonify(json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise WriteRefused(f"$CAIRN_OUTPUT is not one JSON document: {place}: {error.msg}") from None
     except NotJSON as error:
-        raise WriteRefused(f"$CAIRN_OUTPUT: {error}") from None
+        raise WriteRefused(f"$CAIRN_OUTPUT: {error.path.removeprefix('value.')}: {error.problem}") from None
     except RecursionError:
         raise WriteRefused("$CAIRN_OUTPUT is nested too deeply") from None
-    except (ValueError, TypeError) as error:  # a number of thousands of digits; half a surrogate pair
-        raise WriteRefused(f"$CAIRN_OUTPUT cannot be stored: {error}") from None
-    return value
+    except ValueError as error:  # a number of thousands of digits
+        raise WriteRefused(f"$CAIRN_OUTPUT cannot be read: {error}") from None
 
 
 def _bytes(path: str) -> bytes:

@@ -172,6 +172,8 @@ def keep(control: socket.socket, death: int | None, fds: list[int], *, reaper: b
         end_descendants()
     else:
         end_group(program.pid, running=program.returncode is None)
+    if program.returncode is None:
+        tell(control, "ended", -signal.SIGKILL)
 
 
 def receive(control: socket.socket) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ class Program:
         Raises:
             UnicodeEncodeError: text that no program could be given.
         """
-        env = {name: value for name, value in os.environb.items() if name not in SECRETS}
+        env = _harmless()
         env.update({os.fsencode(name): os.fsencode(value) for name, value in self.env.items()})
         argv = [os.fsencode(text) for text in self.argv]
         data = marshal.dumps({"argv": argv, "cwd": os.fsencode(self.cwd), "env": env})
@@ -225,8 +225,14 @@ class Warden:
                 pass_fds=[far.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                env=_harmless(),
                 start_new_session=True,
             )
+
+
+def _harmless() -> dict[bytes, bytes]:
+    """The runner's environment without its secrets; what a process was started with, others can read."""
+    return {name: value for name, value in os.environb.items() if name not in SECRETS}
 
 
 def _named(emit: Emit, stream: str) -> Callable[[str], None]:

@@ -4,8 +4,8 @@ A coroutine can be cancelled only where it awaits; one that computes, or calls w
 and with it every other task, the drain and the run's commits.
 Nothing inside the process can end it, so the process ends: the run goes on from its newest checkpoint under
 a new one, and a step that does it again and again becomes a CrashLoop with its name in the log.
-A loop held by C code that keeps the interpreter's lock (a regular expression gone wild) would stop this
-thread too; `faulthandler` has one that needs no lock, and ends the process a little later with exit code 1.
+Code in C that keeps the interpreter's lock (a regular expression gone wild) stops this thread too, and the
+heartbeats; `faulthandler` has a thread that needs no lock, and ends the process later, with exit code 1.
 
 The runner has one; a program that runs a Workflow inside itself has none, since it is not ours to end.
 """
@@ -19,11 +19,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from math import inf
 from threading import Condition, Thread, get_ident
 
 EXIT_HELD = 70
 """Exit code of a process that the watchdog ended: a crash to whoever looks at it."""
 GRACE_SECONDS = 5.0
+DEAF_SECONDS = 30.0
+"""How long no thread of Python could run: by then the heartbeat is stale and the runner counts as dead."""
 _LATE_SECONDS = 1.0
 _log = logging.getLogger("cairn.execute")
 
@@ -46,18 +49,24 @@ class Watchdog:
     Args:
         grace_seconds: time beyond the timeout for a cancelled step to clean up.
         on_held: what happens then; given the task's name and the place where the loop is held.
+        deaf_seconds: time beyond that for an interpreter that is itself held.
     """
 
     def __init__(
-        self, grace_seconds: float = GRACE_SECONDS, on_held: Callable[[str, str], None] = leave
+        self,
+        grace_seconds: float = GRACE_SECONDS,
+        on_held: Callable[[str, str], None] = leave,
+        *,
+        deaf_seconds: float = DEAF_SECONDS,
     ) -> None:
         self.grace_seconds = grace_seconds
         self._on_held = on_held
+        self._deaf_seconds = deaf_seconds
         self._changed = Condition()
         self._due: dict[int, tuple[float, str, int]] = {}
         self._thread: Thread | None = None
         self._next_id = 0
-        self._wakes = float("inf")
+        self._wakes = inf
 
     def watch(self, label: str, seconds: float) -> int:
         """Watch a task on this thread's loop that must have ended `seconds` plus grace from now."""
@@ -68,7 +77,8 @@ class Watchdog:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="cairn-watchdog", daemon=True)
                 self._thread.start()
-            elif due < self._wakes:
+            if due < self._wakes:
+                self._plan(due)
                 self._changed.notify()
             return self._next_id
 
@@ -81,21 +91,27 @@ class Watchdog:
         with self._changed:
             while True:
                 now = time.monotonic()
-                self._wakes = min((due for due, _, _ in self._due.values()), default=float("inf"))
-                if self._wakes > now:
-                    self._arm(self._wakes - now)
-                    self._changed.wait(None if self._wakes == float("inf") else self._wakes - now)
-                    self._forgive(time.monotonic() - self._wakes)
+                self._plan(min((due for due, _, _ in self._due.values()), default=inf))
+                if self._wakes <= now:
+                    self._bite(now)
                     continue
-                self._bite(now)
+                self._changed.wait(None if self._wakes == inf else self._wakes - now)
+                self._forgive(time.monotonic() - self._wakes)
 
-    def _arm(self, seconds: float) -> None:
-        """Have the process ended from outside the interpreter if this thread cannot even wake up in time."""
+    def _plan(self, due: float) -> None:
+        """Set when to wake up, and when the process ends from outside the interpreter if that is impossible.
+
+        The second is set by whoever brings an earlier moment, since this thread may get no chance any more.
+        """
+        if due == self._wakes:
+            return
+        self._wakes = due
         if self._on_held is not leave or sys.__stderr__ is None:
             return
         faulthandler.cancel_dump_traceback_later()
-        if seconds != float("inf"):
-            faulthandler.dump_traceback_later(seconds + self.grace_seconds, exit=True, file=sys.__stderr__)
+        if due != inf:
+            seconds = max(0.0, due - time.monotonic()) + self._deaf_seconds
+            faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
 
     def _forgive(self, late_seconds: float) -> None:
         """After the whole process slept (stopped, suspended), its loop gets its grace again."""

@@ -29,6 +29,8 @@ from cairn_runtime.model.values import JSONObject
 
 LOAD_SECONDS = 120.0
 """For starting a worker and importing the step's code."""
+LAST_SECONDS = 5.0
+"""For a worker that has closed its channel to end, so that its exit code or signal is known."""
 LEAVE_SECONDS = 1.0
 """For an idle worker to leave by itself, running its exit hooks."""
 _BOOT = "import sys; sys.path[:] = sys.argv[2:]\nfrom cairn_runtime.engine.execute.worker import main; main()"
@@ -159,13 +161,15 @@ class Worker:
                         clock.reschedule(self._loop.time() + (call.timeout_seconds or LOAD_SECONDS))
                     elif not await self._served(message, call):
                         return message
-                return None
         except TimeoutError:
             late = overrun(call.timeout_seconds or 0.0) if started else _loading_overran(action)
             raise late from None
         finally:
             for stream in self.ward.streams:
                 stream.drain()
+        # The channel ends before the process does: how that ended is worth a moment, a core dump takes one.
+        await asyncio.wait([self.ward.ended], timeout=LAST_SECONDS)
+        return None
 
     async def _served(self, message: JSONObject, call: Call) -> bool:
         """Answer a question of the step; False for its outcome."""
