@@ -117,7 +117,7 @@ class Pod(Model):
     resources: dict[str, JSONValue] | None = Field(
         default=None, description="Requests and limits of the container. Null: the operator's defaults."
     )
-    node_selector: Labels = Field(default={}, description="Labels that the node must have.")
+    node_selector: Labels = Field(default={}, max_length=64, description="Labels that the node must have.")
     tolerations: list[dict[str, JSONValue]] = Field(
         default=[], max_length=64, description="Taints of nodes that the pod tolerates."
     )

@@ -79,7 +79,7 @@ class Metadata(Model):
     uid: str | None = Field(
         default=None,
         max_length=64,
-        description="Identity of the object, set by Kubernetes; null without a cluster.",
+        description="Identity of the object, set by Kubernetes. Null: there is no cluster.",
     )
     labels: Labels = Field(
         default={},

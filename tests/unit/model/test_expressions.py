@@ -129,8 +129,10 @@ def test_a_list_that_is_only_named_is_not_sent_through_cel():
         ("state.count % 0 == 0", "column 13: division by zero"),
         (
             "state.score + 1",
-            'column 13: "+" does not take a float and an integer;'
-            + " turn the integer into a float: 1.0 or double(...)",
+            (
+                'column 13: "+" does not take a float and an integer;'
+                " turn the integer into a float: 1.0 or double(...)"
+            ),
         ),
         ("state.tone > 3", 'column 12: ">" does not take text and an integer'),
         ("-state.tone == 1", 'column 1: "-" does not take text'),

@@ -143,8 +143,10 @@ def test_what_is_no_json_is_refused(text, fault):
 def test_text_over_the_bound_is_refused_before_it_is_parsed():
     """A mebibyte is four times what a spec may have."""
     assert faults("a: " + "x" * MAX_TEXT_BYTES) == [
-        "flow.yaml: 1025 KiB of text; a manifest may have 1024 KiB,"
-        + " larger code comes by codeFrom or the image"
+        (
+            "flow.yaml: 1025 KiB of text; a manifest may have 1024 KiB,"
+            " larger code comes by codeFrom or the image"
+        )
     ]
 
 
