@@ -32,7 +32,7 @@ def parent(pid: int) -> int:
 
 
 def noted(folder: Path, kinds: Iterable[str]) -> dict[str, int]:
-    """The process ids that a tree noted, once all are there."""
+    """The process ids that were noted in files of these names, once all are there."""
     names = list(kinds)
     until(lambda: all((folder / name).exists() for name in names), f"{names} in {folder}")
     return {name: int((folder / name).read_text()) for name in names}
