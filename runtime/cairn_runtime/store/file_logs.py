@@ -269,7 +269,7 @@ class RunLog:
             append_synced(self.folder / "damaged.log", lines)
 
     def _opened(self, inode: int) -> int:
-        """Return the log's descriptor; open the file again if it is another by now, make it if there is none."""
+        """Return the log's descriptor; open the file again if it is another by now, or make it."""
         if self._log_fd < 0 or os.fstat(self._log_fd).st_ino != inode:
             self._close_log()
             self._log_fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -155,7 +155,8 @@ class BlockingSQLite(SQLiteRetention):
         )
         found: list[Run] = []
         with self._db.read():
-            asked = {"workflow": workflow, "prefix": prefix or workflow, "thread": thread, "limit": limit}
+            exact = "" if prefix else workflow
+            asked = {"workflow": exact, "prefix": prefix, "thread": thread, "limit": limit}
             asked |= {"created_at": self._age(before), "run_id": before}
             for (run_id,) in self._db.all(name, asked):
                 try:

@@ -88,14 +88,16 @@ class TestRuns(StoreCase):
         ("asked", "found"),
         [
             pytest.param({"workflow": "ns/a/1"}, {"one", "two"}, id="an exact workflow key"),
-            pytest.param({"workflow": "ns/"}, {"one", "two", "three"}, id="a prefix that ends in a slash"),
+            pytest.param(
+                {"workflow": "ns/"}, {"one", "two", "three", "ten"}, id="a prefix ending in a slash"
+            ),
             pytest.param({"workflow": "ns"}, set(), id="a prefix without a slash is a key that nobody has"),
-            pytest.param({"thread": "talk"}, {"two", "four"}, id="a thread"),
+            pytest.param({"thread": "talk"}, {"two", "four", "ten"}, id="a thread"),
             pytest.param({"thread": "talk", "workflow": "ns/a/1"}, {"two"}, id="a thread of a workflow"),
-            pytest.param({"thread": "talk", "workflow": "ns/"}, {"two"}, id="a thread under a prefix"),
+            pytest.param({"thread": "talk", "workflow": "ns/"}, {"two", "ten"}, id="a thread under a prefix"),
             pytest.param({"workflow": "NS/"}, set(), id="case counts"),
             pytest.param({"workflow": "n%/"}, set(), id="a percent sign is a percent sign"),
-            pytest.param({}, {"one", "two", "three", "four"}, id="everything"),
+            pytest.param({}, {"one", "two", "three", "four", "ten"}, id="everything"),
         ],
     )
     async def test_runs_are_found_by_workflow_and_thread(
@@ -106,6 +108,7 @@ class TestRuns(StoreCase):
         await store.create_run(new_run(run_id="two", workflow="ns/a/1", thread="talk"))
         await store.create_run(new_run(run_id="three", workflow="ns/b/2"))
         await store.create_run(new_run(run_id="four", workflow="other/a/3", thread="talk"))
+        await store.create_run(new_run(run_id="ten", workflow="ns/a/10", thread="talk"))
 
         assert {run.run_id for run in await store.runs(**asked)} == found
 

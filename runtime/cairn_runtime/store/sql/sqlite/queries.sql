@@ -44,7 +44,8 @@ ORDER BY r.created_at DESC, r.run_id DESC LIMIT :limit;
 -- name: runs_of_thread
 -- Walks runs_by_thread; `:prefix` is the beginning of the workflow key.
 SELECT r.run_id FROM runs r JOIN heads h USING (run)
-WHERE r.thread = :thread AND substr(r.workflow, 1, length(:prefix)) = :prefix AND h.deleted = 0
+WHERE r.thread = :thread AND (:workflow = '' OR r.workflow = :workflow)
+  AND substr(r.workflow, 1, length(:prefix)) = :prefix AND h.deleted = 0
   AND (:created_at IS NULL OR (r.created_at, r.run_id) < (:created_at, :run_id))
 ORDER BY r.created_at DESC, r.run_id DESC LIMIT :limit;
 
