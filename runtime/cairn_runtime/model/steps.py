@@ -25,8 +25,9 @@ class Retry(Model):
     """What happens when a task fails.
 
     A step's `retry` stands in place of the Workflow's as a whole.
-    What can never end differently is not tried again, whatever is written here: a refused write, code that
-    cannot be loaded, a failed expression, conflicting writes, a missed deadline, used-up visits.
+    What can never end differently is not tried again, whatever is written here: code that cannot be loaded, a
+    failed expression, conflicting writes, a missed deadline, used-up visits.
+    A refused write is tried again only where `errors` names WriteRefused.
     """
 
     policy: Literal["Exponential", "Fixed", "Adaptive", "Emergency"] = Field(

@@ -20,7 +20,7 @@ JSONObject: TypeAlias = dict[str, JSONValue]
 MAX_DEPTH = 200
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _PLAIN = frozenset({str, bool, type(None)})
-_SUBCLASSED: tuple[type[Any], ...] = (bool, int, float, str, list)
+_SUBCLASSED: tuple[type[Any], ...] = (bool, int, float, list)
 
 
 class NotJSON(ValueError):
@@ -104,6 +104,9 @@ def _foreign(value: Any, path: str, depth: int) -> JSONValue:  # noqa: ANN401 - 
         return _object(value, path, depth)
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):
         return _object({key: value[key] for key in value.keys()}, path, depth)  # noqa: SIM118 - a foreign Mapping
+    if isinstance(value, str):
+        # Not str(value): of an enum's member that is its name.
+        return jsonify(str.__str__(value), path, depth + 1)
     for plain in _SUBCLASSED:
         if isinstance(value, plain):
             return jsonify(plain(value), path, depth + 1)

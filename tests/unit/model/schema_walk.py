@@ -28,5 +28,6 @@ def parts(field: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from parts(alternative)
     if "items" in field:
         yield from ((f"[]{suffix}", inner) for suffix, inner in parts(field["items"]))
-    if isinstance(field.get("additionalProperties"), dict):
-        yield from ((f"{{}}{suffix}", inner) for suffix, inner in parts(field["additionalProperties"]))
+    for values in [field.get("additionalProperties"), *field.get("patternProperties", {}).values()]:
+        if isinstance(values, dict):
+            yield from ((f"{{}}{suffix}", inner) for suffix, inner in parts(values))

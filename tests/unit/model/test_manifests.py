@@ -241,3 +241,20 @@ def _paths(value, path):
 
 MAPS = {"spec.state.channels"}
 """Maps whose values have fields; their keys are names that people choose."""
+
+
+def test_only_these_durations_may_be_nothing():
+    """Zero is a delay, but no timeout, no deadline and no age; the reference says so."""
+    allowed = set()
+    for holder, key in _places(EVERY_FIELD):
+        if isinstance(holder, dict) and str(holder[key]) in DURATIONS:
+            document = copy.deepcopy(EVERY_FIELD)
+            inner, name = next(place for place in _places(document) if (place[0], place[1]) == (holder, key))
+            inner[name] = "0s"
+            if not any(fault.message == "must be longer than 0s" for fault in validate(document).faults):
+                allowed.add(key)
+
+    assert allowed == {"baseDelay", "terminationGracePeriod"}
+
+
+DURATIONS = {"100ms", "1s", "30s", "5m", "7d", "24h", "48h", "1d", "1h30m"}

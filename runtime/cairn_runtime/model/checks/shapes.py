@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from cairn_runtime.errors import Fault
 from cairn_runtime.model.durations import format_duration
+from cairn_runtime.model.fields import LABEL
 from cairn_runtime.model.paths import join
 from cairn_runtime.model.suggestions import did_you_mean
 from cairn_runtime.model.values import JSONObject
@@ -29,23 +30,26 @@ ELSEWHERE = {
 }  # fmt: skip
 """Names of other workflow languages, and what they are called here."""
 
-_NAMES = {
-    "name": "a step's name: lower-case letters, digits and '-', beginning with a letter, ending with no '-'",
-    "channel": "a channel's name: letters, digits, '_' and '-', beginning with a letter or '_'",
-    "label": "a name: lower-case letters, digits and '-', no dots, beginning and ending with a letter or"
-    " digit",
-    "function": "a function: write module:function",
-    "error": "the name of an error class: letters, digits and '_'",
-    "signal": "a signal's name: letters, digits, '_', '-' and '.', beginning with a letter or '_'",
-}
-
 _PATTERNS = {
-    r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "name",
-    r"^[A-Za-z_][A-Za-z0-9_-]*$": "channel",
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "label",
-    r"^[A-Za-z_][A-Za-z0-9_]*$": "error",
-    r"^[A-Za-z_][A-Za-z0-9_.-]*$": "signal",
+    r"^[a-z]([-a-z0-9]*[a-z0-9])?$": (
+        "a step's name",
+        "lower-case letters, digits and '-', beginning with a letter, ending with no '-'",
+    ),
+    r"^[A-Za-z_][A-Za-z0-9_-]*$": (
+        "a channel's name",
+        "letters, digits, '_' and '-', beginning with a letter or '_'",
+    ),
+    LABEL: (
+        "a name",
+        "lower-case letters, digits and '-', no dots, beginning and ending with a letter or digit",
+    ),
+    r"^[A-Za-z_][A-Za-z0-9_]*$": ("the name of an error class", "letters, digits and '_'"),
+    r"^[A-Za-z_][A-Za-z0-9_.-]*$": (
+        "a signal's name",
+        "letters, digits, '_', '-' and '.', beginning with a letter or '_'",
+    ),
 }
+_FUNCTION = ("a function", "write module:function")
 
 _WANTED = {
     "string_type": "text", "bool_type": "true or false", "int_type": "a whole number", "float_type": "a"
@@ -117,8 +121,13 @@ def _choice(given: object, facts: dict[str, Any], location: list[int | str]) -> 
 
 
 def _pattern(given: object, facts: dict[str, Any], _location: list[int | str]) -> str:
-    name = _PATTERNS.get(facts["pattern"], "function")
-    return f"{_shown(given)} cannot be {_NAMES[name]}"
+    name, rule = _PATTERNS.get(facts["pattern"], _FUNCTION)
+    return f"{_shown(given)} cannot be {name}: {rule}"
+
+
+def pattern_words(pattern: str) -> str:
+    """Say what a pattern of the models asks for, for the reference."""
+    return _PATTERNS.get(pattern, ("", "module:function"))[1]
 
 
 def _too_long(given: object, facts: dict[str, Any], _location: list[int | str]) -> str:
