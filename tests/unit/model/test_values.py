@@ -6,7 +6,7 @@ import json
 from collections import OrderedDict, UserDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 
 import pytest
 from hypothesis import given
@@ -27,6 +27,10 @@ JSON = st.recursive(
 
 
 class Colour(StrEnum):
+    RED = "red"
+
+
+class Mixed(str, Enum):  # noqa: UP042 - the older way, whose str() is the member's name
     RED = "red"
 
 
