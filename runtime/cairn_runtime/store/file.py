@@ -121,7 +121,7 @@ class BlockingFile:
     async def check(self) -> Health:
         """Ask the file system."""
         begin = time.perf_counter()
-        names = [entry.name for entry in os.scandir(self._runs.folder)]
+        names = [folder.name for folder in self._runs.folder.iterdir()]
         latency = time.perf_counter() - begin
         used = 0
         for name in names:
@@ -249,7 +249,7 @@ class BlockingFile:
         """Read the progress of all tasks of a run."""
         if self._runs.rows(run_id) is None:
             return {}
-        files = (self._runs.folder / run_id / "progress").glob(f"[!.]*{_PROGRESS}")
+        files = (self._runs.folder / run_id / "progress").glob(f"*{_PROGRESS}")
         return {unquote(file.name.removesuffix(_PROGRESS)): file.read_bytes() for file in files}
 
     async def send(self, run_id: str, signal: NewSignal) -> Signal:
@@ -373,7 +373,8 @@ def _check_mark(root: Path) -> None:
     try:
         text = mark.read_bytes()
     except FileNotFoundError:
-        if any(not entry.name.startswith(f".{_MARK}") for entry in os.scandir(root)) and not mark.exists():
+        others = [name for name in os.listdir(root) if not name.startswith(f".{_MARK}")]  # noqa: PTH208
+        if others and not mark.exists():
             raise StoreUnusable(f"{root} holds other files and is no Cairn store; name another") from None
         # Several may do this at once: each writes the same.
         text = orjson.dumps({"format": _FORMAT, "schema": SCHEMA_VERSION})

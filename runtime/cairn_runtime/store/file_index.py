@@ -7,7 +7,6 @@ their files open.
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -95,7 +94,7 @@ class RunLogs:
 
     def all(self) -> Iterator[tuple[RunLog, Ledger]]:
         """Read every log as far as it is new, tombstones too; a damaged run is logged and left out."""
-        for name in sorted(entry.name for entry in os.scandir(self.folder)):
+        for name in sorted(folder.name for folder in self.folder.iterdir()):
             run = self.at(name)
             run.refresh()
             if name not in self._open:
