@@ -23,6 +23,7 @@ from cairn_runtime.errors import StepUnusable
 Shape: TypeAlias = Literal[0, 1, 2]
 """How many arguments are passed: none, the state, the state and the Context."""
 _TAKES = "a step takes (state) or (state, ctx)"
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 _PLAIN: dict[int, Shape] = {1: 1, 2: 2}
 _CONTEXT_NAMES = frozenset({"ctx", "context"})
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -45,6 +46,8 @@ def understand(ref: str, found: object) -> Function:
     """
     if not callable(found):
         raise StepUnusable(f'python: "{ref}" is not a function but {_kind(found)}')
+    if (plain := _plain(found)) is not None:
+        return plain
     target: Callable[..., Any] = _instance(ref, found) if isinstance(found, type) else found
     code = _code_of(target)
     if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
@@ -79,9 +82,6 @@ def _code_of(target: Callable[..., Any]) -> Callable[..., Any]:
 
 def _shape(ref: str, target: Callable[..., Any]) -> tuple[Shape, str | None]:
     """How many arguments to pass, and the name under which the Context goes if it is keyword-only."""
-    plain = _plain_shape(target)
-    if plain is not None:
-        return plain, None
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
@@ -100,17 +100,18 @@ def _shape(ref: str, target: Callable[..., Any]) -> tuple[Shape, str | None]:
     return (1 if places or any(p.kind is Parameter.VAR_POSITIONAL for p in parameters) else 0), None
 
 
-def _plain_shape(target: Callable[..., Any]) -> Shape | None:
-    """The answer for `f(state)` and `f(state, ctx)`; None where the signature has to be asked.
+def _plain(found: object) -> Function | None:
+    """The answer for `f(state)` and `f(state, ctx)`, sync or async; None where more has to be asked.
 
     A signature takes 10 us, and in a chain each step is looked at once. Decorators leave attributes behind.
     """
-    if not isinstance(target, FunctionType) or vars(target):
+    if not isinstance(found, FunctionType) or vars(found) or found.__defaults__:
         return None
-    code = target.__code__
-    if code.co_kwonlyargcount or target.__defaults__:
+    code = found.__code__
+    shape = _PLAIN.get(code.co_argcount)
+    if shape is None or code.co_kwonlyargcount or code.co_flags & _GENERATORS:
         return None
-    return _PLAIN.get(code.co_argcount)
+    return Function(found, shape, bool(code.co_flags & inspect.CO_COROUTINE))
 
 
 def _is_context(parameter: Parameter) -> bool:
