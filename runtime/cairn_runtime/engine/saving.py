@@ -194,8 +194,8 @@ class Saving:
         """The row's change, where phase or waits are not what the row says, or signals were used up."""
         state = self._state
         phase: Phase = ending.phase if ending else "Running"
-        parked = state.parked() if state.waiting else []
-        row = (phase, tuple(task.wait for task in parked if task.wait))
+        open_waits = tuple(task.wait for task in state.parked() if task.wait) if state.waiting else ()
+        row = (phase, open_waits)
         if row == self._row and not self.consumed and (ending is None or phase == "Waiting"):
             return None
         self._row = row

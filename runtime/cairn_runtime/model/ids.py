@@ -25,6 +25,10 @@ _TASK = re.compile(
 )
 
 
+_VARIANT = {digit: "89ab"[n % 4] for n, digit in enumerate("0123456789abcdef")}
+"""A random hex digit, and what it becomes where a UUID's variant stands: its first two bits are 1 and 0."""
+
+
 def task_key(step: str, visit: int, item: int | None = None) -> TaskKey:
     """Name a task: `step#visit`, in a foreach `step#visit[position]`."""
     return TaskKey(f"{step}#{visit}" if item is None else f"{step}#{visit}[{item}]")
@@ -47,10 +51,9 @@ def parse_task_key(text: str) -> tuple[str, int, int | None]:
 def new_id(now: float | None = None) -> str:
     """Make a UUIDv7: 48 bits of milliseconds, then random bits (RFC 9562, 5.7)."""
     millis = int((time.time() if now is None else now) * 1000)
-    tail = os.urandom(10).hex()
-    head = f"{millis:012x}"
-    variant = "89ab"[int(tail[3], 16) & 3]
-    return f"{head[:8]}-{head[8:]}-7{tail[:3]}-{variant}{tail[4:7]}-{tail[7:19]}"
+    digits = (millis.to_bytes(6, "big") + os.urandom(10)).hex()
+    variant = _VARIANT[digits[16]]
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def run_id_for(uid: str, nonce: str = "") -> RunId:
