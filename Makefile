@@ -31,12 +31,13 @@ test: check ## Everything a change must pass: check, then the unit, contract and
 	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 $(TESTS)
 
 check: $(READY) ## Format, lint, types, import walls, generated pages; changes nothing
-	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; run: make format" >&2; exit 1; }
+	@$(BIN)/ruff format --check --quiet --output-format concise . || { echo "not formatted; run: make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@# No cache: it does not notice that an import leads to a module which has been added since.
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python docs/generate_cli.py --check
 
 bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
 	@$(BIN)/python -m bench
@@ -46,6 +47,7 @@ format: $(READY) ## Format the code and mend what the linter can mend
 
 docs: $(READY) ## Write docs/reference again from the code
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/generate_cli.py
 
 clean: ## Remove caches and build products; keeps .venv and .cairn
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

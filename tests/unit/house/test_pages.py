@@ -9,6 +9,7 @@ import pytest
 
 from cairn_runtime.model.reading import read_manifest
 from cairn_runtime.model.validation import validate
+from cairn_runtime.store.opening import open_store, schemes
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -46,6 +47,23 @@ def test_every_yaml_in_a_page_is_a_valid_workflow(where, text):
 def test_every_python_in_a_page_compiles(where, text):
     """Step functions in pages are Python, async ones too."""
     compile(text, where, "exec")
+
+
+async def test_the_page_on_stores_says_what_the_stores_say(tmp_path):
+    """Every installed store is there, with the words by which its own check says what durable means."""
+    page = (ROOT / "docs/reference/stores.md").read_text()
+    urls = {
+        "memory": "memory:",
+        "file": f"file://{tmp_path}/runs",
+        "sqlite": f"sqlite:///{tmp_path}/cairn.db",
+    }
+
+    assert set(schemes()) == set(urls)
+    for url in urls.values():
+        store = await open_store(url)
+        health = await store.check()
+        await store.close()
+        assert health.durable in page
 
 
 def rows() -> list[list[str]]:

@@ -100,6 +100,25 @@ def test_every_link_in_a_page_leads_to_a_file(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_map_leads_to_every_page():
+    """No page can only be found by knowing that it is there; decisions have a folder of their own."""
+    linked = re.findall(r"\]\(([^)#:]+)", (ROOT / "docs/README.md").read_text())
+    pages = {name(page) for page in PAGES if name(page).startswith("docs/")}
+
+    mapped = {name((ROOT / "docs" / link).resolve()) for link in linked}
+    assert {page for page in pages - mapped if page.split("/")[1] not in {"design", "news"}} == {
+        "docs/README.md"
+    }
+
+
+def test_what_the_code_refers_to_is_there():
+    """A page that a docstring or a message sends its reader to exists."""
+    texts = [text(path) or "" for path in files() if name(path).startswith(("operator/", "runtime/"))]
+    named = {page for said in texts for page in re.findall(r"docs/[\w./-]+\.md", said)}
+
+    assert {page for page in named if not (ROOT / page).exists()} == set()
+
+
 def test_the_readme_begins_with_two_commands():
     """A reader's first minute: see it work, then run the tests."""
     readme = (ROOT / "README.md").read_text()
