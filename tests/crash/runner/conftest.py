@@ -1,0 +1,32 @@
+"""A store that lasts, of each kind, and the story of a run on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.crash.runner.flows import Flow
+from tests.crash.runner.stories import Story
+
+from cairn_runtime.store.base import Store
+from cairn_runtime.store.opening import open_store
+
+Begin = Callable[[Flow, str], Awaitable[Story]]
+
+
+@pytest.fixture
+async def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Begin]:
+    """Make the story of a Workflow on a store of a kind."""
+    opened: list[Store] = []
+    monkeypatch.setenv("CAIRN_TEST_EFFECTS", str(tmp_path / "effects"))
+
+    async def made(flow: Flow, kind: str = "sqlite") -> Story:
+        url = f"sqlite:///{tmp_path}/cairn.db" if kind == "sqlite" else f"file://{tmp_path}/runs"
+        store = await open_store(url)
+        opened.append(store)
+        return Story(flow, url, store, tmp_path)
+
+    yield made
+    for store in opened:
+        await store.close()
