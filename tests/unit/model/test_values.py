@@ -64,7 +64,9 @@ def test_json_is_itself_and_a_copy(value):
         pytest.param((1, (2,)), [1, [2]], id="tuples become lists"),
         pytest.param(OrderedDict(a=1), {"a": 1}, id="other dicts become dicts"),
         pytest.param(UserDict(a=UserDict(b=1)), {"a": {"b": 1}}, id="mappings become dicts"),
-        pytest.param([Colour.RED, Mixed.RED, Level.HIGH], ["red", "red", 3], id="enums of plain values become these"),
+        pytest.param(
+            [Colour.RED, Mixed.RED, Level.HIGH], ["red", "red", 3], id="enums of plain values become these"
+        ),
         pytest.param(Page("a", ("x",)), {"url": "a", "tags": ["x"]}, id="dataclasses are dumped"),
         pytest.param(
             [Score(value=1.5, at=datetime(2024, 1, 1, tzinfo=UTC))],

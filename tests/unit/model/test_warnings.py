@@ -258,3 +258,53 @@ def test_a_key_that_is_no_channel_is_found_before_the_run():
 def test_what_has_no_effect_is_named(steps, spec, warning):
     """It is no fault, but nobody means it."""
     assert warnings(steps, **spec) == [warning]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param(
+            "def run(state)\n    pass\n",
+            "spec.steps[0].python: tools.py: line 1, column 15: not Python: expected ':'",
+            id="a file that is no Python",
+        ),
+        pytest.param(
+            "def ran(state): ...\n",
+            'spec.steps[0].python: tools.py defines no "run" at top level; did you mean "ran"?',
+            id="a function that is not there",
+        ),
+        pytest.param("x = 1\0", "spec.steps[0].python: tools.py: ", id="a file with a zero byte"),
+    ],
+)
+def test_a_file_beside_the_manifest_that_cannot_work_is_a_fault(text, fault):
+    """The run would end at its first step."""
+    document = {
+        "apiVersion": "cairn.dev/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": "beside"},
+        "spec": {"steps": [{"name": "a", "python": "tools:run"}]},
+    }
+
+    report = validate(document, sources={"tools.py": text})
+
+    assert [str(found)[: len(fault)] for found in report.faults] == [fault]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("if x:\n    pass\n" + "elif x:\n    pass\n" * 3000, id="a long chain of elif"),
+        pytest.param("run = " + "-" * 100_000 + "1", id="nested too deep to be parsed"),
+        pytest.param("from elsewhere import *\n", id="a star import"),
+        pytest.param("def __getattr__(name): ...\n", id="a module that makes its names"),
+        pytest.param(
+            "try:\n    import fast as run\nexcept ImportError:\n    def run(state): ...\n", id="in a try"
+        ),
+        pytest.param("for n in 'ab':\n    run = n\n", id="in a loop"),
+        pytest.param("match 1:\n    case 1:\n        run, other = 1, 2\n", id="in a match"),
+        pytest.param("class run: ...\n", id="a class"),
+    ],
+)
+def test_a_function_that_may_be_there_is_no_fault(text):
+    """What cannot be told from the text is left to the run."""
+    assert warnings("{name: a, python: 'tools:run'}", functions="", sources={"tools.py": text}) == []

@@ -37,14 +37,31 @@ class Modules:
     def __init__(self, outline: Outline, sources: Mapping[str, str]) -> None:
         self._texts = {**sources, **outline.code}
         self._read: dict[str, Module | None] = {}
+        self.broken: dict[str, str] = {}
+        """Files that are no Python, with what is wrong with them."""
 
     def find(self, reference: str) -> Module | None:
         """Find the module of `module:function`; None where its code is not at hand or is no Python."""
-        file = reference.partition(":")[0].replace(".", "/") + ".py"
+        file = file_of(reference)
         if file not in self._read:
             text = self._texts.get(file)
-            self._read[file] = None if text is None else _read_module(file, text)
+            self._read[file] = None if text is None else self._parse(file, text)
         return self._read[file]
+
+    def _parse(self, file: str, text: str) -> Module | None:
+        tree = _parsed(text)
+        if isinstance(tree, Fault):
+            self.broken[file] = tree.message
+            return None
+        try:
+            return None if tree is None else _module(file, tree)
+        except RecursionError:  # thousands of nested blocks, such as a long elif
+            return None
+
+
+def file_of(reference: str) -> str:
+    """Name the file of a `module:function`."""
+    return reference.partition(":")[0].replace(".", "/") + ".py"
 
 
 def file_names(outline: Outline) -> Iterator[Fault]:
@@ -66,13 +83,16 @@ def syntax(outline: Outline) -> Iterator[Fault]:
 
 
 def functions(outline: Outline, modules: Modules) -> Iterator[Fault]:
-    """A function that its module does not define."""
+    """A function that its module does not define, or whose module is no Python."""
     for path, reference in _references(outline):
         module = modules.find(reference)
         name = reference.partition(":")[2].partition(".")[0]
         if module is not None and not module.open_ended and name not in module.names:
             hint = did_you_mean(name, module.names)
             yield Fault(path, f'{module.file} defines no "{name}" at top level{hint}')
+        file = file_of(reference)
+        if file in modules.broken and file not in outline.code:
+            yield Fault(path, f"{file}: {modules.broken[file]}")
 
 
 def missing_modules(outline: Outline, modules: Modules) -> Iterator[Fault]:
@@ -103,8 +123,8 @@ def _references(outline: Outline) -> Iterator[tuple[str, str]]:
             yield f"{channel.path}.reducer", channel.reducer.removeprefix("python:").strip()
 
 
-def _parsed(text: str) -> ast.Module | Fault:
-    """Parse Python; a fault without a path where it is none."""
+def _parsed(text: str) -> ast.Module | Fault | None:
+    """Parse Python: a fault without a path where it is none, None where it is nested too deep to tell."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a doubtful escape in a user's text is no news of this command
@@ -112,15 +132,9 @@ def _parsed(text: str) -> ast.Module | Fault:
     except SyntaxError as error:
         place = f"line {error.lineno}, column {error.offset}: " if error.lineno else ""
         return Fault("", f"{place}not Python: {error.msg}")
-    except (ValueError, RecursionError, MemoryError) as error:
-        return Fault("", f"not Python: {str(error) or 'nested too deep'}")
-
-
-def _read_module(file: str, text: str) -> Module | None:
-    tree = _parsed(text)
-    try:
-        return None if isinstance(tree, Fault) else _module(file, tree)
-    except RecursionError:  # thousands of nested blocks, such as a long elif
+    except ValueError as error:
+        return Fault("", f"not Python: {error}")
+    except (RecursionError, MemoryError):
         return None
 
 

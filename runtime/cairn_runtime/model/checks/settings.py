@@ -78,7 +78,7 @@ def pod(outline: Outline) -> Iterator[Fault]:
         if len(kinds) != 1 or kinds[0] not in _VOLUMES:
             found = ", ".join(kinds) or "nothing"
             yield Fault(f"spec.pod.volumes{path}", f"has {found}; a volume is one of {', '.join(_VOLUMES)}")
-    names = {volume.get("name") for _, volume in volumes}
+    names = {volume["name"] for _, volume in volumes if _named(volume)}
     for path, mount in _objects(raw.get("volumeMounts")):
         if not _named(mount) or not isinstance(mount.get("mountPath"), str):
             yield Fault(f"spec.pod.volumeMounts{path}", "needs a name and a mountPath")
