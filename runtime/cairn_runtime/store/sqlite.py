@@ -353,7 +353,7 @@ class BlockingSQLite(SQLiteRetention):
         if phase in FINISHED:
             raise WaitClosed(f"run {run_id} is {phase}: nobody waits for {signal.wait or signal.name}")
         answered = [row[4] for row in self._db.all("signals", {"run": run})] if signal.wait else []
-        if not wait_is_open(waits_of(waits), signal, now, answered):
+        if not wait_is_open(waits_of(run_id, waits), signal, now, answered):
             raise WaitClosed(f"run {run_id} does not wait for {signal.wait}: answered, over or not open yet")
 
     async def signals(self, run_id: str) -> list[Signal]:

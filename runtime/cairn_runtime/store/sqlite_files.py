@@ -212,6 +212,9 @@ def fault(error: Exception, path: Path) -> CairnError | None:
     """Translate what SQLite or the system says; None if the mistake is ours."""
     if isinstance(error, OSError):
         return refused(error, path)
+    if isinstance(error, UnicodeDecodeError):
+        # The driver stumbles over its own message when that quotes a damaged name.
+        return StoreUnusable(f"{path}: {_MEANINGS[sqlite3.SQLITE_CORRUPT][1]}")
     if not isinstance(error, sqlite3.Error):
         return None
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):

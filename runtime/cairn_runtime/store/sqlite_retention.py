@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
-from cairn_runtime.model.ids import from_wire, to_wire
+from cairn_runtime.model.ids import to_wire
 from cairn_runtime.store.base import Gap, Run
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
 from cairn_runtime.store.rows import still_held
 from cairn_runtime.store.sqlite_files import SQLiteFile
-from cairn_runtime.store.sqlite_rows import MAX_SEQ, SEQ_BITS, key_range, run_of
+from cairn_runtime.store.sqlite_rows import MAX_SEQ, SEQ_BITS, key_range, moment_or, run_of
 
 
 class SQLiteRetention:
@@ -81,7 +81,7 @@ class SQLiteRetention:
         now = self._clock()
         live: dict[int, set[str]] = {}
         for key, child, taken_at, child_head, child_deleted in self._db.all("holds", keys):
-            age_seconds = (now - from_wire(taken_at)).total_seconds()
+            age_seconds = (now - moment_or(now, taken_at)).total_seconds()
             if hold_counts(child_head=child_head, child_deleted=bool(child_deleted), age_seconds=age_seconds):
                 live.setdefault(key & MAX_SEQ, set()).add(child)
             else:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import orjson
 
 from cairn_runtime.errors import CheckpointCorrupted
 from cairn_runtime.model.ids import from_wire, to_wire
-from cairn_runtime.store.base import Checkpoint, Head, NewRun, Outcome, Run, Signal, Wait
+from cairn_runtime.store.base import Checkpoint, Head, NewRun, Origin, Outcome, Run, Signal, Wait
 from cairn_runtime.store.rows import moment_in, moment_out, origin_in, origin_out, wait_in, wait_out
 
 SEQ_BITS = 32
@@ -24,6 +25,16 @@ MAX_SEQ = 2**SEQ_BITS - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+_NUMBER, _TEXT = (int,), (str,)
+_KINDS: tuple[tuple[type, ...], ...] = (
+    *(_NUMBER, _TEXT, _TEXT, _TEXT, _NUMBER, _TEXT, _TEXT, _TEXT, _NUMBER, (int, type(None)), _TEXT, _TEXT),
+    *(_TEXT, _NUMBER, _TEXT, _TEXT, _NUMBER, (bytes, type(None))),
+)
+"""Types of a checkpoint's columns: SQLite gives whatever a row says, whatever the table says."""
+_SOUND = frozenset(product(*_KINDS))
+_RUN_NUMBERS = frozenset(
+    ["spec_version", "epoch", "head_seq", "checkpoints", "bytes", "signals_pending"],
+)
 _RUN_COLUMNS = tuple(field.name for field in fields(Run))
 """The statement `run` gives the columns in the order of the class."""
 
@@ -47,6 +58,8 @@ def checkpoint_row(run: int, checkpoint: Checkpoint) -> tuple[Any, ...]:
 
 def checkpoint_of(run_id: str, row: tuple[Any, ...]) -> Checkpoint:
     """Read a checkpoint from the columns of its table."""
+    if tuple(map(type, row)) not in _SOUND:
+        row = tuple(_usable(kinds, value) for kinds, value in zip(_KINDS, row, strict=True))
     try:
         following, metadata = tuple(orjson.loads(row[10])), orjson.loads(row[11])
         created_at = from_wire(row[12])
@@ -56,6 +69,11 @@ def checkpoint_of(run_id: str, row: tuple[Any, ...]) -> Checkpoint:
         following, metadata, created_at = (), {"damaged": True}, _EPOCH
     columns = (run_id, row[0] & MAX_SEQ, *row[1:10], following, metadata, created_at, *row[13:])
     return Checkpoint._make(columns)
+
+
+def _usable(kinds: tuple[type, ...], value: object) -> object:
+    """Put an empty value in the place of one whose type was damaged."""
+    return value if type(value) in kinds else kinds[0]()
 
 
 def run_columns(new: NewRun, now: datetime) -> dict[str, Any]:
@@ -87,26 +105,50 @@ def run_of(row: tuple[Any, ...]) -> Run:
         origin = columns["origin"]
         columns["manifest"] = orjson.loads(columns["manifest"])
         columns["origin"] = None if origin is None else origin_in(orjson.loads(origin))
-        columns["waits"] = waits_of(columns["waits"])
+        columns["waits"] = waits_of(row[0], columns["waits"])
         for name in ("wake_at", "created_at", "updated_at", "heartbeat_at"):
             columns[name] = moment_in(columns[name])
+        _check_types(columns)
         return Run(**columns)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointCorrupted(f"the row of run {row[0]} is damaged: {error}") from error
+
+
+def _check_types(columns: dict[str, Any]) -> None:
+    """Refuse a row with a column of another type. Raises `TypeError`."""
+    for name, value in columns.items():
+        kinds = _NUMBER if name in _RUN_NUMBERS else (str, datetime, type(None), dict, tuple, Origin)
+        if type(value) not in kinds:
+            raise TypeError(f"{name} is {type(value).__name__}")
 
 
 def head_of(run_id: str, row: tuple[Any, ...]) -> Head:
     """Read a head from the columns of `head`. Raises `CheckpointCorrupted`."""
     seq, id_, hash_, epoch, phase, updated_at = row
     try:
+        if tuple(map(type, row)) != (int, str, str, int, str, str):
+            raise TypeError("a column has another type")  # noqa: TRY301 - one way out for every damaged column
         return Head(seq, id_, hash_, epoch, phase, from_wire(updated_at))
     except (ValueError, TypeError) as error:
         raise CheckpointCorrupted(f"the row of run {run_id} is damaged: {error}") from error
 
 
-def waits_of(text: str) -> tuple[Wait, ...]:
-    """Read the waits of a row."""
-    return tuple(wait_in(wait) for wait in orjson.loads(text)) if text != "[]" else ()
+def waits_of(run_id: str, text: str) -> tuple[Wait, ...]:
+    """Read the waits of a row. Raises `CheckpointCorrupted`."""
+    if text == "[]":
+        return ()
+    try:
+        return tuple(wait_in(wait) for wait in orjson.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointCorrupted(f"the waits of run {run_id} are damaged: {error}") from error
+
+
+def moment_or(default: datetime, text: str) -> datetime:
+    """Read a moment; a damaged one is the default."""
+    try:
+        return from_wire(text)
+    except (ValueError, TypeError):
+        return default
 
 
 def outcome_columns(outcome: Outcome) -> dict[str, Any]:

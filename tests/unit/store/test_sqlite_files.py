@@ -312,6 +312,9 @@ async def damaged(path: Path, sql: str) -> None:
         "metadata = '[1]'",
         "next = 'x'",
         "created_at = 'yesterday'",
+        "format_version = 'one'",
+        "hash = x'00', step = x'01'",
+        "visit = x'00'",
         "next = CAST(x'ff22' AS TEXT)",
     ],
 )
@@ -321,7 +324,7 @@ async def test_a_damaged_column_leaves_the_other_rows_readable(tmp_path, column)
     store = await open_store(url(path))
     writer = await begun(store)
     rows = await writer.commit(3)
-    await damaged(path, f"UPDATE checkpoints SET {column} WHERE key % 4294967296 = 2")  # noqa: S608 - a test's own
+    await damaged(path, f"UPDATE checkpoints SET {column} WHERE key % 4294967296 = 2")
 
     read = await store.load(writer.run_id)
 
@@ -332,7 +335,13 @@ async def test_a_damaged_column_leaves_the_other_rows_readable(tmp_path, column)
 
 
 @pytest.mark.parametrize(
-    "sql", ["UPDATE runs SET manifest = '{' WHERE run = 1", "UPDATE heads SET waits = '[1]' WHERE run = 1"]
+    "sql",
+    [
+        "UPDATE runs SET manifest = '{' WHERE run = 1",
+        "UPDATE heads SET waits = '[1]' WHERE run = 1",
+        "UPDATE heads SET epoch = 'x' WHERE run = 1",
+        "UPDATE heads SET phase = x'00' WHERE run = 1",
+    ],
 )
 async def test_a_damaged_run_leaves_the_others_readable(tmp_path, sql, caplog):
     """Reading it is an error of ours; listing goes on without it and says so in the log."""
