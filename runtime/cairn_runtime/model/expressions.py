@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from cairn_runtime.errors import ExpressionFailed, Fault, ManifestInvalid
 from cairn_runtime.model.cel_trees import VARIABLES, Read, Tree, TreeUnreadable, read_tree
+from cairn_runtime.model.paths import at_key
 from cairn_runtime.model.values import JSONObject, JSONValue, NotJSON, copy_json, jsonify
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Expression:
     """A compiled expression; `path` is its field in the manifest, for messages."""
 
     __slots__ = (
+        "_boolean",
         "_channel",
         "_input",
         "_program",
@@ -89,6 +91,7 @@ class Expression:
         )
         self.uses_item = reads is None or any(read.root == "item" for read in reads)
         sole = tree.sole_read() if tree else None
+        self._boolean = program.return_type().name() == "BOOL"
         self._channel = sole.name if sole and sole.root == "state" else None
         """The channel, where the expression is nothing but its name: its value needs no CEL, however long."""
         self.channels = self._state.names
@@ -148,10 +151,12 @@ class Expression:
             value = self._program.eval(data=data)
         except RuntimeError as error:
             self._fail(str(error))
-        plain = value.plain_value()
-        if plain is True or plain is False:
-            return plain
-        return self._json(value, plain)
+        if self._boolean:
+            plain = value.plain_value()
+            if plain is True or plain is False:
+                return plain
+            self._fail(str(plain))  # the text of the error that it gave in place of a boolean
+        return self._json(value, "result")
 
     def truth(
         self,
@@ -188,16 +193,36 @@ class Expression:
             return value
         raise ExpressionFailed(f"{self.path}: gives {_given(value)}; foreach goes through a list")
 
-    def _json(self, value: cel.Value, plain: Any) -> JSONValue:  # noqa: ANN401 - whatever the library converts to
-        kind = value.type()
-        if kind == _library().Type.ERROR:
-            self._fail(str(plain))
-        if kind.name() in _NOT_JSON:
-            raise ExpressionFailed(f"{self.path}: gives {_GIVEN[kind.name()]}, which is not JSON")
+    def _json(self, value: Any, path: str) -> JSONValue:  # noqa: ANN401 - the library's
+        """Turn a result into JSON, value by value.
+
+        `plain_value` would do it at once, but in cel-expr-python 0.1.3 it takes a reference to None away with
+        every null that it gives, and some thousand nulls later Python 3.11 ends with "deallocating None".
+        """
+        kind = value.type().name().partition("<")[0]
+        match kind:
+            case "NULL":
+                return None
+            case "LIST":
+                return [self._json(item, f"{path}[{n}]") for n, item in enumerate(value.value())]
+            case "MAP":
+                return {
+                    self._key(key, path): self._json(item, at_key(path, key))
+                    for key, item in value.value().items()
+                }
+            case "ERROR":
+                self._fail(str(value.plain_value()))
+        if kind in _NOT_JSON:
+            raise ExpressionFailed(f"{self.path}: {path} is {_GIVEN[kind]}, which is not JSON")
         try:
-            return jsonify(plain, "result")
+            return jsonify(value.plain_value(), path)
         except NotJSON as error:
-            raise ExpressionFailed(f"{self.path}: gives a value that is not JSON: {error}") from None
+            raise ExpressionFailed(f"{self.path}: {error}") from None
+
+    def _key(self, key: object, path: str) -> str:
+        if isinstance(key, str):
+            return key
+        raise ExpressionFailed(f"{self.path}: {path}: the key {key!r} is not a string")
 
     def _fail(self, text: str) -> NoReturn:
         from cairn_runtime.model.cel_messages import FIELD_OF_FIELD, runtime_problem  # noqa: PLC0415 - see below
