@@ -60,22 +60,22 @@ def undeclared_writes(outline: Outline, modules: Modules) -> Iterator[Fault]:
 
 
 def _pairs(outline: Outline, known: list[Writes]) -> Iterator[Fault]:
-    overlaps: _Overlaps | None = None
-    found = 0
-    for first, second in combinations(known, 2):
-        both = _replaced(outline, first) & _replaced(outline, second)
-        if not both:
-            continue
-        overlaps = overlaps or _Overlaps(outline)
-        if overlaps.possible(first.step.name, second.step.name):
-            found += 1
-            if found > MAX_WARNINGS:
-                return
+    replaced = [(writes, found) for writes in known if (found := _replaced(outline, writes))]
+    if len(replaced) < 2:
+        return
+    overlaps = _Overlaps(outline)
+    left = MAX_WARNINGS
+    for (first, some), (second, others) in combinations(replaced, 2):
+        both = some & others
+        if both and overlaps.possible(first.step.name, second.step.name):
             names = ", ".join(f'"{name}"' for name in sorted(both))
             problem = f'"{first.step.name}" may run at the same time and replaces {names} too'
             yield Fault(
                 second.path, f"possible conflict: {problem}; give it a reducer, or let one need the other"
             )
+            left -= 1
+            if not left:
+                return
 
 
 def _replaced(outline: Outline, writes: Writes) -> frozenset[str]:
