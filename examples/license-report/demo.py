@@ -28,7 +28,7 @@ import steps
 import yaml
 
 HERE = Path(__file__).parent
-WATCHING_SECONDS = 6.0
+WATCHING_SECONDS = 5.0
 """How long the foreach takes, so that a person sees it; without the pace it is over at once."""
 STRICT: dict[str, Any] = {
     "title": "Licences, by a stricter rule",
@@ -254,7 +254,7 @@ def fork(stage: Stage, shell: Shell, folder: Path, seq: int) -> None:
     changed = changed_lines(folder / "licences.md", folder / STRICT["report"])
     stage.tell("", "strict.md against licences.md:", *(f"  {line}" for line in changed[:6]))
     if len(changed) > 6:
-        stage.tell(f"  ... and {len(changed) - 6} more lines")
+        stage.tell(f"  ... and {len(changed) - 6} more")
     stage.prove("the new report follows the new rule", holds=f"+# {STRICT['title']}" in changed)
     again = len(traced(folder)) - calls
     stage.prove(f"distributions that were read again for it: {again}", holds=again == 0)
