@@ -6,6 +6,7 @@
 What every verb takes comes from the parser, so that the page cannot name an option that is not there.
 """
 
+# ruff: noqa: E501 - a sentence of a page stands on one line
 from __future__ import annotations
 
 import sys
@@ -24,7 +25,7 @@ _HEAD = """\
 # The command line
 
 `cairn VERB --help` shows the same as this page.
-This page is generated: change the code, then run `make docs`.
+Written by `docs/generate_cli.py` from the code; change the code, then run `make docs`.
 
 Every verb that reads or writes a store takes `--store URL`; without it the environment variable `CAIRN_STORE_URL` counts, and without that the file `.cairn/cairn.db` in the present folder.
 A verb that only reads never makes a store.
@@ -47,6 +48,8 @@ _TAIL = """\
 A name that fits nothing says what may have been meant; one that fits several things names them all.
 
 ## Exit codes
+
+The reasons behind them are in [errors](errors.md).
 
 | code | means |
 | --- | --- |
@@ -100,7 +103,7 @@ def page() -> str:
 def _verb(command: Any, example: str) -> Iterator[str]:  # noqa: ANN401 - the parser's own types are private
     yield f"### cairn {command.name}\n"
     yield f"{command.help}\n"
-    yield f"```console\n$ {example}\n```\n"
+    yield f"For example: `{example}`\n"
     own = [param for param in command.params if not _SHARED & set(param.opts)]
     if own:
         yield "| argument | meaning |"

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return app.parse_and_call(args, debug=debug)
     except app.UsageError as error:
-        return _tell(InvalidInput([app.usage_fault(error)]), format_, debug=debug, advice=app.advice(error))
+        return _tell(InvalidInput([app.usage_fault(error)]), format_, debug=debug, advice=app.advice(args))
     except CairnError as error:
         return _tell(error, format_, debug=debug)
     except KeyboardInterrupt:

@@ -129,11 +129,9 @@ def _decapitalized(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def advice(error: Any) -> str:  # noqa: ANN401 - the parser's own types are private
+def advice(args: Sequence[str]) -> str:
     """Where the right way is written, as a line of its own."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "cairn"
-    return f"try: {path} --help\n"
+    return f"try: {' '.join(filter(None, (_program(), _only_verb(args))))} --help\n"
 
 
 def _alone(

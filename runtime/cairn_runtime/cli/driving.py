@@ -166,7 +166,7 @@ class _Telling:
             headers = await self._follower.store.checkpoints(run.run_id, limit=1)
         await self._folding.catch_up(headers)
         self._begun = self._begun or bool(headers)
-        self._show.saw_state(self._folding.state, self._folding.skipped)
+        self._show.saw_state(self._folding)
 
     def _print(self) -> None:
         for line in self.tail.read() if self.tail else ():

@@ -56,6 +56,8 @@ class Folding:
     seq: int = 0
     skipped: set[str] = field(default_factory=set)
     """Steps whose last visit was skipped."""
+    totals: dict[str, int] = field(default_factory=dict)
+    """Items of the last foreach of each step."""
     codec: Codec = field(default_factory=Codec)
 
     async def catch_up(self, headers: list[Checkpoint]) -> None:
@@ -85,12 +87,20 @@ class Folding:
         if row.kind == "delta" and row.seq != self.seq + 1:
             raise CheckpointCorrupted(seq=row.seq)
         for event in _events(row, self.codec):
-            if event[0] == "skip":
-                self.skipped.add(str(event[1]))
-            elif event[0] in ("ready", "enter"):
-                self.skipped.discard(str(event[1]))
+            self._note(event)
         self.state = fold_one(self.state, row, self.codec)
         self.seq = row.seq
+
+    def _note(self, event: list[JSONValue]) -> None:
+        """Remember what the state itself forgets."""
+        match event:
+            case ["skip", str(step), *_]:
+                self.skipped.add(step)
+            case ["ready", str(step), *_]:
+                self.skipped.discard(step)
+            case ["enter", str(step), _, _, list(items), *_]:
+                self.skipped.discard(step)
+                self.totals[step] = len(items)
 
 
 def _events(row: Checkpoint, codec: Codec) -> list[list[JSONValue]]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from cairn_runtime.cli.following import Folding
 from cairn_runtime.cli.outputs import Output, write
 from cairn_runtime.cli.prints import Printed
 from cairn_runtime.cli.views import lines
 from cairn_runtime.cli.views.boards import Board
-from cairn_runtime.engine.frontier import RunState
 from cairn_runtime.model.ids import short_id, utc_now
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.announcements import Notice
@@ -37,7 +37,7 @@ class Show(Protocol):
     def saw(self, run: Run, fresh: Sequence[Checkpoint]) -> None:
         """The row as it is now, and the checkpoints that are new."""
 
-    def saw_state(self, state: RunState, skipped: Collection[str]) -> None:
+    def saw_state(self, folding: Folding) -> None:
         """The newest state."""
 
     def printed(self, line: Printed) -> None:
@@ -67,7 +67,7 @@ class QuietShow:
     def saw(self, run: Run, fresh: Sequence[Checkpoint]) -> None:
         """Say nothing."""
 
-    def saw_state(self, state: RunState, skipped: Collection[str]) -> None:
+    def saw_state(self, folding: Folding) -> None:
         """Say nothing."""
 
     def printed(self, line: Printed) -> None:
@@ -139,9 +139,9 @@ class LiveShow:
         """Take the row to the header."""
         self._run = run
 
-    def saw_state(self, state: RunState, skipped: Collection[str]) -> None:
+    def saw_state(self, folding: Folding) -> None:
         """Take it to the board."""
-        self._board.see(state, skipped)
+        self._board.see(folding.state, folding.skipped, folding.totals)
 
     def printed(self, line: Printed) -> None:
         """Print it above the table."""

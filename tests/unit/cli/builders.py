@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +41,7 @@ def document(steps: Sequence[dict[str, Any]] = DIGEST, name: str = "digest", **s
         "kind": "Workflow",
         "metadata": {"name": name},
         "spec": {
-            "steps": list(steps),
+            "steps": deepcopy(list(steps)),
             "state": {"channels": channels},
             "input": {"urls": ["a", "b"]},
             **spec,
@@ -53,35 +54,39 @@ def workflow(steps: Sequence[dict[str, Any]] = DIGEST, **spec: Any) -> Workflow:
     return Workflow.model_validate(document(steps, **spec))
 
 
+def compiled(raw: dict[str, Any] | None = None) -> CompiledWorkflow:
+    """A Workflow made ready; reducers of user code keep the newest."""
+    return compile_workflow(Workflow.model_validate(raw or document()), lambda path: lambda old, new: new)
+
+
 class Writer:
     """Writes the history of one run, a checkpoint for each task that ends."""
 
-    def __init__(self, store: Store, run: Run, compiled: CompiledWorkflow) -> None:
+    def __init__(self, store: Store, run: Run, ready: CompiledWorkflow) -> None:
         self.store = store
         self.run = run
-        self.control = Control.at_head(store, Codec(), run, compiled.graph_hash)
-        self.planner = Planner(compiled, RunState(), [])
-        self.compiled = compiled
+        self.control = Control.at_head(store, Codec(), run, ready.graph_hash)
+        self.planner = Planner(ready, RunState(), [])
 
     @classmethod
     async def begin(cls, store: Store, raw: dict[str, Any] | None = None, *, nonce: str = "1") -> Writer:
         """Create and claim a run, and write its first checkpoint."""
         raw = raw or document()
-        compiled = compile_workflow(Workflow.model_validate(raw), lambda path: lambda old, new: new)
+        ready = compiled(raw)
         key = workflow_key("default", raw["metadata"]["name"])
         run_id = run_id_for(key.rpartition("/")[2], nonce)
-        await store.create_run(NewRun(run_id, key, raw, compiled.graph_hash, run_id))
+        await store.create_run(NewRun(run_id, key, raw, ready.graph_hash, run_id))
         await store.claim(run_id, 0, f"claim-{nonce}", "0.1.0")
-        writer = cls(store, await store.run(run_id), compiled)
-        writer.planner.begin(compiled.input)
+        writer = cls(store, await store.run(run_id), ready)
+        writer.planner.begin(ready.input)
         await writer.save("", 0, None)
         return writer
 
-    async def done(self, step: str, returned: Any = None) -> None:
+    async def done(self, step: str, returned: Any = None, *, snapshot: bool = False) -> None:
         """End a step."""
         visit = self.planner.state.visits[step]
         self.planner.finish(step, returned)
-        await self.save(step, visit, None)
+        await self.save(step, visit, None, snapshot=snapshot)
 
     async def item(self, step: str, item: int, returned: Any = None) -> None:
         """End an item of a foreach."""
@@ -95,12 +100,20 @@ class Writer:
         self.planner.fail(step, None, StepFailed(message, error="ValueError"))
         await self.save(step, visit, None, Outcome("Failed", "StepFailed", message))
 
-    async def save(self, step: str, visit: int, item: int | None, outcome: Outcome | None = None) -> None:
+    async def save(
+        self,
+        step: str,
+        visit: int,
+        item: int | None,
+        outcome: Outcome | None = None,
+        *,
+        snapshot: bool = False,
+    ) -> None:
         """Advance, and write what happened as one checkpoint, with the row that follows from it."""
         self.planner.advance(NOW)
         state = self.planner.state
         mark = Mark(step, visit, item, state.next_steps(), {})
-        self.control.cut(self.planner.events[:], state, mark)
+        self.control.cut(self.planner.events[:], state, mark, snapshot=snapshot)
         self.planner.events.clear()
         await self.control.save(outcome or _outcome(state))
 

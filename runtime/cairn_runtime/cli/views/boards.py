@@ -74,9 +74,10 @@ class Board:
                     self._timings[task.partition("#")[0]].ended = now
                 self.attempts.clear()
 
-    def see(self, state: RunState, skipped: Collection[str]) -> None:
-        """Take the newest state of the store."""
+    def see(self, state: RunState, skipped: Collection[str], totals: Mapping[str, int]) -> None:
+        """Take the newest state of the store; `totals` are the items of each step's last foreach."""
         self.state, self.skipped = state, skipped
+        self.totals.update(totals)
         for name, group in state.groups.items():
             self.totals[name] = len(group.items)
 
