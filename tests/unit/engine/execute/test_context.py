@@ -213,7 +213,7 @@ def test_the_last_goto_wins() -> None:
 def test_goto_takes_a_name_only() -> None:
     """Anything else is the step's mistake, told where it happens."""
     with pytest.raises(TypeError, match="a step's name, not list"):
-        Context(make_call()).goto(["one"])  # type: ignore[arg-type]
+        Context(make_call()).goto(["one"])
 
 
 def test_every_line_of_the_step_log_carries_run_task_and_attempt(caplog: pytest.LogCaptureFixture) -> None:
@@ -267,4 +267,4 @@ def test_a_park_until_a_datetime_is_kept_in_utc() -> None:
 def test_a_park_that_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:
     """The step fails with a ValueError in place of waiting for ever."""
     with pytest.raises(ValueError, match=message):
-        Park(**arguments)  # type: ignore[arg-type]
+        Park(**arguments)

@@ -132,7 +132,7 @@ def test_the_traceback_shows_lines_but_no_values() -> None:
 def test_the_traceback_leaves_out_cairns_own_frames() -> None:
     """A user looks for his own line."""
     with pytest.raises(TypeError) as caught:
-        bounded(None)  # type: ignore[arg-type]
+        bounded(None)
 
     text = step_traceback(caught.value)
 
