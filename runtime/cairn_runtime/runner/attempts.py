@@ -34,8 +34,8 @@ class Attempt:
         store: Store,
         run_id: str,
         fence: Fence,
-        settings: SessionSettings | None = None,
         *,
+        settings: SessionSettings | None = None,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.run_id = run_id
@@ -124,6 +124,10 @@ class Attempt:
         return await open_session(self._store, self.run_id, self.fence, Codec(), self._settings)
 
     async def _run(self, session: Session) -> Ending:
+        if self._error is not None:
+            raise self._error
+        if self._draining:
+            return DRAINED
         self._session = session
         self.started = True
         on_saved = self.on_saved

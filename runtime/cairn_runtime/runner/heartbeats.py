@@ -66,6 +66,7 @@ class Heart:
         self._url = store_url
         self._seconds = seconds
         self._stopped = Event()
+        self._opened = False
         # A daemon: a store that never answers must not keep the process from ending.
         self._thread = Thread(target=self._run, name="cairn-heartbeat", daemon=True)
 
@@ -83,19 +84,22 @@ class Heart:
             return
         with asyncio.Runner() as runner:
             store = store_for(self._url)
-            opened = False
             while not self._stopped.is_set():
-                opened = opened or runner.run(_opened(store))
-                if opened and not runner.run(self._pulse.beat(store)):
+                if not runner.run(self._beat(store)):
                     break
                 self._stopped.wait(self._seconds)
             runner.run(store.close())
 
-
-async def _opened(store: Store) -> bool:
-    try:
-        await store.open()
-    except CairnError as error:
-        log.warning("heartbeat found no store", extra={"error": error.message})
-        return False
-    return True
+    async def _beat(self, store: Store) -> bool:
+        """Give one sign of life, connecting where that is due; False once the claim is lost."""
+        try:
+            if not self._opened:
+                await store.open()
+                self._opened = True
+            return await self._pulse.beat(store)
+        except CairnError as error:
+            log.warning("heartbeat found no store", extra={"error": error.message})
+        except Exception:
+            # Without heartbeats a run looks dead: whatever it was, the next one may work.
+            log.exception("heartbeat failed")
+        return True

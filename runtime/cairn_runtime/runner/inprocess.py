@@ -65,12 +65,10 @@ class InProcess(Watch):
     async def attempt(self, fence: Fence) -> Exit:
         """Make one attempt on this event loop."""
         settings = self._settings
-        attempt = self._attempt = Attempt(
-            self.store,
-            self.run_id,
-            fence,
-            SessionSettings(settings.patience_seconds, settings.linger_seconds, make_executor=self._executor),
+        session = SessionSettings(
+            settings.patience_seconds, settings.linger_seconds, make_executor=self._executor
         )
+        attempt = self._attempt = Attempt(self.store, self.run_id, fence, settings=session)
         attempt.on_saved = self._on_saved
         if self.interrupts:
             attempt.drain(self._grace())

@@ -107,7 +107,11 @@ class Process:
         except CairnError as error:
             return self._refusal(error, started=False)
         attempt = Attempt(
-            store, self._settings.run_id, self._fence, self._session_settings(), before=store.open
+            store,
+            self._settings.run_id,
+            self._fence,
+            settings=self._session_settings(),
+            before=store.open,
         )
         self._obey(attempt)
         heart = self._heart(attempt)

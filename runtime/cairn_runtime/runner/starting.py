@@ -72,13 +72,13 @@ async def unfinished_run(store: Store, accepted: Accepted) -> Run | None:
     """The newest unfinished run of this Workflow with this spec; None if all that there is has finished.
 
     Raises:
-        SpecChanged: the newest run is unfinished and has another spec.
+        SpecChanged: the newest run is unfinished and has another spec, or its code lies in another folder.
     """
-    wanted = accepted.graph_hash
+    wanted = (accepted.graph_hash, accepted.folder)
     newest: Run | None = None
     async for run in _newest(store, accepted.key):
         newest = newest or run
-        if not run.finished and run.graph_hash == wanted:
+        if not run.finished and (run.graph_hash, run.folder) == wanted:
             return run
     if newest is not None and not newest.finished:
         raise SpecChanged(_changed(newest, accepted))
@@ -176,9 +176,12 @@ async def _newest(store: Store, key: str) -> AsyncIterator[Run]:
 
 def _changed(run: Run, accepted: Accepted) -> str:
     """Say what is in the way, and both ways on."""
-    name = accepted.workflow.metadata.name
+    name = workflow_name(run)
+    if run.graph_hash != accepted.graph_hash:
+        what = "has another spec (steps, state, code, image or input)"
+    else:
+        what = f"was begun with the code in {run.folder or 'no folder'}"
     return (
-        f"run {run.run_id} of {workflow_name(run)} is {run.phase} and has another spec "
-        f"(steps, state, code, image or input). Start another run with --new, or go on from its newest "
-        f"checkpoint with this spec: cairn resume {name} --from head --file FILE"
+        f"run {run.run_id} of {name} is {run.phase} and {what}. Start another run with --new, "
+        f"or go on from its newest checkpoint with this file: cairn resume {name} --from head --file FILE"
     )

@@ -22,11 +22,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cairn_runtime.errors import Fault, InvalidInput
 from cairn_runtime.model.workflow import Restart
 from cairn_runtime.runner.announcements import Line, Notice, Say, names
 from cairn_runtime.runner.moves import Exit
 from cairn_runtime.runner.session import workflow_of
 from cairn_runtime.runner.settings import SECRET, LogFormat
+from cairn_runtime.runner.verdicts import EXIT_CRASHED
 from cairn_runtime.runner.watching import Finish, Watch, obeying
 from cairn_runtime.store.base import Fence, Run, Store
 
@@ -76,7 +78,7 @@ async def supervise(
     Raises:
         StoreUnavailable, RunNotFound: the row could not be read.
         ManifestInvalid, FormatUnknown: the stored Workflow cannot be read.
-        OSError: the output or the process could not be made.
+        InvalidInput: the runner's output cannot be written.
     """
     supervisor = Supervisor(store, run, settings, listen=listen)
     if not obey:
@@ -109,20 +111,20 @@ class Supervisor(Watch):
         """Run one runner process to its end."""
         self._last = None
         ours, theirs = socket.socketpair()
-        try:
-            with theirs, _opened(self._settings.output) as output:
-                process = self._process = await asyncio.create_subprocess_exec(
-                    *self._settings.command,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=self._environment(fence, theirs.fileno()),
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
-        except BaseException:
-            ours.close()
-            raise
+        with ours:
+            try:
+                with theirs, _opened(self._settings.output) as output:
+                    process = await self._spawn(fence, theirs.fileno(), output)
+            except OSError as error:
+                return Exit(EXIT_CRASHED, "RunnerNotStarted", str(error))
+            self._process = process
+            try:
+                return self._ended(await self._accompany(process, ours))
+            finally:
+                await self._clear(process)
+
+    async def _accompany(self, process: asyncio.subprocess.Process, ours: socket.socket) -> int:
+        """Listen to a runner until it has ended; returns its exit code."""
         line = await Line.over(ours, on_notice=self._hear)
         try:
             self._pass_on()
@@ -131,9 +133,19 @@ class Supervisor(Watch):
                 async with asyncio.timeout(_HEARD_SECONDS):
                     await line.heard_all()
         finally:
-            await self._clear(process)
             await line.close()
-        return self._ended(code)
+        return code
+
+    async def _spawn(self, fence: Fence, line: int, output: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._settings.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=self._environment(fence, line),
+            pass_fds=(line,),
+            start_new_session=True,
+        )
 
     def _ended(self, code: int) -> Exit:
         last = self._last
@@ -221,8 +233,12 @@ def _opened(output: Path | int) -> Iterator[int]:
     if isinstance(output, int):
         yield output
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        problem = f"the runner's output cannot be written there: {error.strerror or error}"
+        raise InvalidInput([Fault(str(output), problem)]) from None
     try:
         yield fd
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.crash.runner.processes import PATIENCE_SECONDS, until, until_there
 
+from cairn_runtime.errors import InvalidInput
 from cairn_runtime.runner.accepting import accept
 from cairn_runtime.runner.answering import open_approval, send_answer
 from cairn_runtime.runner.starting import cancel_run, find_or_create
@@ -343,6 +344,29 @@ async def test_a_runner_whose_supervisor_was_killed_drains_by_itself(place):
     assert row.phase == "Succeeded" or row.head_seq >= 1
     assert (await place.supervisor(row).watch()).exit_code == 0
     assert len(place.notes("gated")) == 1
+
+
+async def test_an_output_that_cannot_be_written_is_bad_usage(place):
+    """The mistake is the caller's: no attempt was made, and the run is as it was."""
+    run = await place.run({"name": "quick", "python": "steps:quick"})
+    (place.folder / "file").touch()
+
+    with pytest.raises(InvalidInput, match="the runner's output cannot be written there"):
+        await place.supervisor(run, output=place.folder / "file" / "log").watch()
+
+    assert (await place.store.run(run.run_id)).phase == "Pending"
+
+
+async def test_a_program_that_cannot_be_started_is_no_endless_loop(place):
+    """Whatever keeps the process from starting counts like a crash."""
+    run = await place.run(
+        {"name": "quick", "python": "steps:quick"}, restart={"limit": 1, "baseDelay": "1ms"}
+    )
+
+    finish = await place.supervisor(run, command=("/nonexistent/python",)).watch()
+
+    assert (finish.exit_code, finish.reason) == (1, "CrashLoop")
+    assert "No such file" in finish.message
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

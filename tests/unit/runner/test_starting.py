@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.runner.rows import accepted, manifest
 
@@ -56,6 +58,15 @@ async def test_a_changed_spec_is_refused_with_both_ways_on(store):
     assert caught.value.exit_code == 2
     assert "--new" in caught.value.message
     assert "cairn resume digest --from head --file FILE" in caught.value.message
+
+
+async def test_a_copy_of_the_file_elsewhere_does_not_go_on_with_the_run(store):
+    """The same names may stand for other code there: nothing is mixed in silence."""
+    here = replace(accepted(), folder="/here")
+    await find_or_create(store, here)
+
+    with pytest.raises(SpecChanged, match="was begun with the code in /here"):
+        await find_or_create(store, replace(here, folder="/there"))
 
 
 async def test_settings_that_run_differently_are_no_changed_spec(store):
