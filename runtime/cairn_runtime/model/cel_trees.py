@@ -12,7 +12,6 @@ Source: google/cel-spec, proto/cel/expr/{checked,syntax}.proto; protobuf.dev, "E
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 Fields = dict[int, list[int | bytes]]
@@ -54,8 +53,7 @@ class Read(NamedTuple):
     """Whether it is only asked for, by `has()`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(NamedTuple):
     """An expression's root, and where its nodes stand."""
 
     root: Node

@@ -10,9 +10,8 @@ Called by validation and by the engine. The CEL library is loaded with the first
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from cairn_runtime.errors import ExpressionFailed, Fault, ManifestInvalid
 from cairn_runtime.model.cel_trees import VARIABLES, Read, Tree, TreeUnreadable, read_tree
@@ -37,8 +36,7 @@ _NOT_JSON = frozenset({"BYTES", "DURATION", "TIMESTAMP", "TYPE"})
 _OWNERS = {"state": 'the state has no channel "{}"', "input": 'the input has no "{}"'}
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """What an expression reads of one variable: nothing, some names, or (`names` None) the whole of it."""
 
     used: bool
@@ -51,8 +49,7 @@ class Names:
         return {name: values[name] for name in self.names if name in values}
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A name read from a variable and where it stands, e.g. `state.score` at `column 7`."""
 
     root: str

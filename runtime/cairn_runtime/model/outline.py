@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from cairn_runtime.model.edges import Edge, edges
 from cairn_runtime.model.paths import at_key
@@ -20,8 +21,7 @@ KINDS = ("python", "run", "argv", "approval", "signal", "sleep")
 WAITS = frozenset({"approval", "signal", "sleep"})
 
 
-@dataclass(frozen=True, slots=True)
-class NextOutline:
+class NextOutline(NamedTuple):
     """A `next` entry."""
 
     path: str
@@ -104,8 +104,7 @@ class StepOutline:
         return self.raw.get("join") == "any"
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOutline:
+class ChannelOutline(NamedTuple):
     """A declared channel."""
 
     path: str
@@ -114,8 +113,7 @@ class ChannelOutline:
     schema: JSONValue
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeOutline:
+class ResumeOutline(NamedTuple):
     """The fork that is asked for; everything is empty where none is."""
 
     as_step: str

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cairn_runtime.errors import Fault
 from cairn_runtime.model.outline import Outline
@@ -21,8 +21,7 @@ _BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match
 _FILE = re.compile(r"[A-Za-z_]\w*\.py", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A parsed module: what it defines at top level; `open_ended` where a star import may add names."""
 
     file: str

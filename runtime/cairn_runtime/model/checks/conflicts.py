@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from cairn_runtime.errors import Fault
 from cairn_runtime.model.checks.code import Modules
@@ -25,8 +25,7 @@ MAX_WARNINGS = 20
 _ANY_DEPTH = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Writes:
+class Writes(NamedTuple):
     """What a step is known to write, and the path that says so."""
 
     step: StepOutline

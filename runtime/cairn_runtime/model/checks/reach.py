@@ -7,7 +7,7 @@ path to it, but for a step of a loop a path over the edges back to its head coun
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 def bits(members: int) -> Iterator[int]:
@@ -44,8 +44,7 @@ def loops(reach: Sequence[int]) -> list[int]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """Which steps wait for which.
 
     `waits[n]`: busy steps that step n waits for, if it is `join: all`.
