@@ -111,6 +111,16 @@ def test_the_map_leads_to_every_page():
     }
 
 
+def test_every_decision_is_listed_by_its_title():
+    """A decision's title says what was decided; the list of titles is what most readers need."""
+    pages = sorted((ROOT / "docs/design").glob("[0-9]*.md"))
+    titles = [(page.name, page.read_text().splitlines()[0].removeprefix("# ")) for page in pages]
+    listed = (ROOT / "docs/design/README.md").read_text()
+
+    assert [title for page, title in titles if not title.startswith(page[:4])] == []
+    assert [line for page, title in titles if (line := f"- [{title}]({page})") not in listed] == []
+
+
 def test_what_the_code_refers_to_is_there():
     """A page that a docstring or a message sends its reader to exists."""
     texts = [text(path) or "" for path in files() if name(path).startswith(("operator/", "runtime/"))]
