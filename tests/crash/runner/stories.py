@@ -36,18 +36,16 @@ class Story:
     folder: Path
     heard: list[Notice] = field(default_factory=list)
 
-    async def tell(self, *, settings: dict[str, Any] | None = None) -> Finish:
-        """Supervise the run to its end, answering what it waits for."""
-        row = await find_or_create(self.store, accept(self.flow.manifest))
+    async def tell(self, row: Run | None = None, *, answering: bool = True) -> Finish:
+        """Supervise the run to its end, answering what it waits for; or only until it waits."""
+        row = row or await find_or_create(self.store, accept(self.flow.manifest))
         for name, value in self.flow.signals.items():
             # Sent before anything waits for it: it is kept.
             await self.store.send(row.run_id, NewSignal(name, value, f"signal-{name}"))
         while True:
-            finish = await supervise(
-                self.store, row, self.settings(**(settings or {})), listen=self.heard.append, obey=False
-            )
+            finish = await supervise(self.store, row, self.settings(), listen=self.heard.append, obey=False)
             row = finish.run
-            if not await answer(self.store, self.flow, row):
+            if not answering or not await answer(self.store, self.flow, row):
                 return finish
 
     def settings(self, **changes: Any) -> SupervisorSettings:

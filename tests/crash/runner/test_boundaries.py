@@ -11,6 +11,10 @@ from tests.crash.runner.conftest import Begin
 from tests.crash.runner.flows import CHAIN_AND_JOIN, FLOWS, FOREACH, PARKS
 from tests.crash.runner.stories import fault
 
+from cairn_runtime.runner.forking import ForkRequest, fork_run
+from cairn_runtime.runner.naming import find_checkpoint
+from cairn_runtime.store.codec import Codec
+
 BOUNDARIES = {"before": 2, "during": 2, "written": 1, "acked": 1}
 """When it dies, and at which commit of each process: one commit more than the process before has to stand."""
 
@@ -70,6 +74,26 @@ async def test_a_commit_of_the_row_alone_is_a_boundary_too(begin: Begin, monkeyp
     assert finish.exit_code == 0
     assert story.crashes() == 1
     await story.check(finish.run)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "file"])
+@pytest.mark.parametrize("when", BOUNDARIES)
+async def test_a_fork_survives_a_kill_at_its_first_checkpoint(begin: Begin, monkeypatch, when, kind):
+    """Its origin is there however often its runner dies, though everything else of the old run was pruned."""
+    story = await begin(PARKS, kind)
+    parent = (await story.tell(answering=False)).run
+    origin = await find_checkpoint(story.store, "start", parent)
+    request = ForkRequest(origin, state_patch={"count": 5})
+    child = await fork_run(story.store, Codec(), request)
+    await story.store.prune(parent.run_id, list(range(1, parent.head_seq)))
+    monkeypatch.setenv("CAIRN_TEST_FAULT", fault(when=when, commit=1, epochs=[1]))
+
+    finish = await story.tell(child)
+
+    assert (finish.exit_code, finish.run.run_id) == (0, child.run_id)
+    assert story.crashes() == 1
+    assert (await story.state(finish.run))["count"] == 7
+    assert await story.store.holds(parent.run_id) == {}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "file"])
