@@ -261,6 +261,17 @@ class TestLostReplies(StoreCase):
 
         assert await store.load(writer.run_id) == rows[:2]
 
+    async def test_a_place_that_was_pruned_is_nobodys_proof(self, store: Store) -> None:
+        """Where nothing of a commit is left, whoever sends it was not there before."""
+        writer = await begun(store)
+        await writer.commit(2)
+        await writer.commit(kind="snapshot")
+        await store.prune(writer.run_id, [1, 2])
+        late = Writer(store, writer.run_id, writer.fence)
+
+        with pytest.raises(Superseded):
+            await late.commit(2)
+
     async def test_another_write_in_our_place_is_superseded(self, store: Store) -> None:
         """The checkpoint after our head carries another write_id: nothing was ours."""
         writer = await begun(store)
