@@ -4,10 +4,12 @@
 # make PYTHON=python3.12 venv    chooses the interpreter (3.11 to 3.13)
 # make WORKERS=0 test            runs the tests in one process, e.g. for a debugger
 # make TESTS=tests/unit test     runs a part of them
+# make ARGS=--quick bench        measures small sizes; ARGS='-o json' prints every round
 
 PYTHON  ?= python3
 WORKERS ?= auto
 TESTS   ?=
+ARGS    ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -40,7 +42,7 @@ check: $(READY) ## Format, lint, types, import walls, generated pages; changes n
 	@$(BIN)/python docs/generate_cli.py --check
 
 bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(ARGS)
 
 format: $(READY) ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
