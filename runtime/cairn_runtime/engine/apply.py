@@ -106,17 +106,8 @@ def _item(state: RunState, event: Event) -> None:
 
 def _done(state: RunState, event: Event) -> None:
     _, step, _visit, targets = event
-    _close(state, step)
+    state.close(step)
     _end(state, step, targets)
-
-
-def _close(state: RunState, step: str) -> None:
-    """Take a step's task, or its foreach with all that is open in it, off the frontier."""
-    task = state.tasks.pop(step, None)
-    left = [task] if task is not None else state.groups.pop(step).open.values()
-    for gone in left:
-        if gone.wait is not None:
-            del state.waiting[gone.key]
 
 
 def _tried(state: RunState, event: Event) -> None:
@@ -129,7 +120,7 @@ def _failed(state: RunState, event: Event) -> None:
     if item is not None:
         state.groups[step].failure = failure
     elif targets:
-        _close(state, step)
+        state.close(step)
         _give(state, step, targets)
     else:
         state.failure = failure

@@ -69,7 +69,7 @@ class _Gone:
 _GONE: Any = _Gone()
 
 
-class State(MutableMapping[str, JSONValue]):
+class State(MutableMapping[str, Any]):
     """A private view of the channels: read like a dict, change it as you like.
 
     A value is copied when it is first asked for, so a step pays only for the channels that it names.
@@ -82,7 +82,7 @@ class State(MutableMapping[str, JSONValue]):
         self._channels = channels
         self._own: dict[str, JSONValue] = {}
 
-    def __getitem__(self, name: str) -> JSONValue:
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - the step knows what its channels hold
         own = self._own
         if name in own:
             value = own[name]
@@ -246,12 +246,12 @@ class _View:
         return self._call.attempt
 
     @property
-    def item(self) -> JSONValue:
+    def item(self) -> Any:  # noqa: ANN401 - the step knows what its list holds
         """The item of a foreach, as a private copy; else None."""
         return self._copy("item", self._call.item)
 
     @property
-    def signal(self) -> JSONValue:
+    def signal(self) -> Any:  # noqa: ANN401 - the step knows what it waits for
         """Value of the signal that ended `Park(signal=...)`, as a private copy; else None."""
         return self._copy("signal", self._call.signal)
 
@@ -325,7 +325,7 @@ class Progress:
         self._value = copy_json(value)
 
     @property
-    def value(self) -> JSONValue:
+    def value(self) -> Any:  # noqa: ANN401 - the step knows what it saved
         """What was saved last, as a private copy; None before the first time."""
         return self._value
 
@@ -381,7 +381,7 @@ class SyncProgress:
         self._value = copy_json(value)
 
     @property
-    def value(self) -> JSONValue:
+    def value(self) -> Any:  # noqa: ANN401 - the step knows what it saved
         """What was saved last, as a private copy; None before the first time."""
         return self._value
 

@@ -3,7 +3,7 @@
 Pure. The result is the full state of the new run's checkpoint 1.
 What failed is ready again; what waited waits on.
 `steps` replaces the frontier; `skip` lets steps count as done once; `as_step` makes the patch count as that
-step's own writes, after which its edges fire.
+step's own writes: what is under way behind it is dropped, and its edges fire.
 """
 
 from __future__ import annotations
@@ -89,6 +89,14 @@ def _require_known(workflow: CompiledWorkflow, state: RunState) -> None:
             )
 
 
+def _drop(state: RunState, steps: set[str]) -> None:
+    """Take steps off the frontier."""
+    for step in steps:
+        state.tokens.pop(step, None)
+        if state.has_task(step):
+            state.close(step)
+
+
 def _skip(planner: Planner, name: str) -> None:
     """Let an open task of the step count as done, or the step's next visit."""
     state = planner.state
@@ -99,8 +107,12 @@ def _skip(planner: Planner, name: str) -> None:
 
 
 def _pass(planner: Planner, name: str) -> None:
-    """Let the step count as done now: its open task, or one more visit."""
+    """Let the step count as done now: its open task, or one more visit.
+
+    What is under way behind it stands on what it did before, so it is dropped; its edges lead there again.
+    """
     state = planner.state
+    _drop(state, planner.workflow.graph.behind(name) - {name})
     if not state.has_task(name):
         state.tokens.pop(name, None)
         planner.record(["token", name])

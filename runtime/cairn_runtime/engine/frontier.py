@@ -117,6 +117,14 @@ class RunState:
         """The open task of a step, or of one item."""
         return self.tasks[step] if item is None else self.groups[step].task(item)
 
+    def close(self, step: str) -> None:
+        """Take a step's task, or its foreach with all that is open in it, off the frontier."""
+        task = self.tasks.pop(step, None)
+        left = [task] if task is not None else self.groups.pop(step).open.values()
+        for gone in left:
+            if gone.wait is not None:
+                del self.waiting[gone.key]
+
     def parked(self) -> list[Task]:
         """All tasks that wait."""
         return list(self.waiting.values())

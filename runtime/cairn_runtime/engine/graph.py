@@ -49,6 +49,16 @@ class Graph:
     entry_blockers: tuple[int, ...]
     entries: tuple[int, ...]
 
+    def behind(self, step: str) -> set[str]:
+        """Names of the steps to which there is a path from a step; itself too where it is in a loop."""
+        found: set[int] = set()
+        front = [self.index[step]]
+        while front:
+            following = set(self.targets[front.pop()]) - found
+            found |= following
+            front += following
+        return {self.names[n] for n in found}
+
 
 def build_graph(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> Graph:
     """Work out loops, paths and entries; edges may repeat and must name known steps."""

@@ -376,6 +376,25 @@ def test_a_fork_starts_where_it_was_asked_to(change: dict[str, Any], next_: list
     assert state.channels["x"] == x
 
 
+def test_a_fork_as_a_step_drops_what_is_under_way_behind_it() -> None:
+    """Else an answer to the old question would count for the new text."""
+    steps = [
+        {"name": "draft"},
+        {"name": "sign", "approval": {}, "needs": ["draft"]},
+        {"name": "other"},
+        {"name": "send", "needs": ["sign", "other"]},
+    ]
+    planner = started(steps, state=channels(text="replace"))
+    finish(planner, "draft")
+    asked = origin(as_step="draft", state_patch={"text": "better"})
+
+    state = fork(planner.workflow, planner.state, asked, NOW)
+
+    assert {task.key for task in state.tasks.values()} == {"other#1", "sign#2"}
+    assert list(state.waiting) == ["sign#2"]
+    assert state.channels["text"] == "better"
+
+
 def test_a_fork_of_a_failed_run_runs_only_what_was_not_done() -> None:
     """The failed task is ready again, its tries counted anew."""
     planner = started(DIAMOND)
