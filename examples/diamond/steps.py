@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from math import isqrt, log
-from typing import Any
 
 from cairn_runtime import SyncContext
 
@@ -44,7 +43,7 @@ def count(state: Mapping[str, Any], ctx: SyncContext) -> dict[str, Any]:
     """
     limit = state["limit"]
     size = -(-limit // PARTS)
-    done: Any = ctx.progress.value or {"part": 0, "primes": 0}
+    done = ctx.progress.value or {"part": 0, "primes": 0}
     ctx.log.info("begins at part %d of %d", done["part"] + 1, PARTS)
     divisors = primes_below(isqrt(limit) + 1)
     for part in range(done["part"], PARTS):
