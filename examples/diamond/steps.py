@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import isqrt, log
+from typing import Any
 
 from cairn_runtime import SyncContext
 
