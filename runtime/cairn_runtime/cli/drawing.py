@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 from cairn_runtime.cli.manifests import check_file
 from cairn_runtime.cli.outputs import Format, Output, write
 from cairn_runtime.cli.verbs.checking import Drawing
+from cairn_runtime.cli.verbs.finishing import finish
 from cairn_runtime.cli.views.pictures import Box, Picture, boxes_of, picture, picture_document
 from cairn_runtime.errors import EXIT_DONE, Fault, InvalidInput
 from cairn_runtime.model.workflow import Workflow
@@ -21,7 +21,7 @@ def draw(drawing: Drawing, file: str, run: str | None, url: str | None) -> int:
         RunNotFound, NotFound: the run.
     """
     workflow = check_file(file).require()
-    boxes = asyncio.run(_boxes(workflow, run, url)) if run else None
+    boxes = finish(_boxes(workflow, run, url)) if run else None
     shown = picture(workflow, boxes)
     if drawing in (Drawing.JSON, Drawing.YAML):
         Output(Format(drawing.value)).document(picture_document(shown))

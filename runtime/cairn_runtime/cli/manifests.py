@@ -74,7 +74,7 @@ def _source(name: str) -> str:
 
 def folder_of(name: str) -> Path:
     """The folder that holds a file's code: its own, for standard input this one."""
-    return Path.cwd() if name == "-" else Path(name).resolve().parent
+    return Path.cwd() if name == "-" else Path(name).absolute().parent
 
 
 def code_beside(document: JSONObject, folder: Path) -> dict[str, str]:

@@ -5,7 +5,6 @@ Everything that can be wrong with what was typed is found before a store is made
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
 import time
@@ -22,6 +21,7 @@ from cairn_runtime.cli.manifests import folder_of, judge, read_file
 from cairn_runtime.cli.outputs import Output, is_lively
 from cairn_runtime.cli.shows import LiveShow, PlainShow, QuietShow, Show
 from cairn_runtime.cli.stores import existing_store, require_store, store_url
+from cairn_runtime.cli.verbs.finishing import finish
 from cairn_runtime.cli.views import shapes, summaries
 from cairn_runtime.errors import EXIT_DONE, Fault, InvalidInput, SpecChanged
 from cairn_runtime.model.ids import parse_task_key, short_id
@@ -79,7 +79,7 @@ def run_file(
     """
     accepted = accept(file, input_, settings)
     check_wishes(wishes, accepted.workflow)
-    return asyncio.run(_run_accepted(output, accepted, wishes, file))
+    return finish(_run_accepted(output, accepted, wishes, file))
 
 
 async def _run_accepted(output: Output, accepted: Accepted, wishes: Wishes, file: str) -> int:
@@ -105,7 +105,7 @@ def resume_run(output: Output, who: str, wishes: Wishes, fork: ForkWishes) -> in
     patch = read_object(fork.patch, "--patch") if fork.patch is not None else {}
     mended = accept(fork.file, None, ()) if fork.file else None
     require_store(wishes.url)
-    return asyncio.run(_resume(output, who, wishes, fork, patch, mended))
+    return finish(_resume(output, who, wishes, fork, patch, mended))
 
 
 async def _resume(
@@ -246,18 +246,18 @@ async def _drive(
         show.say(note)
     started = time.monotonic()
     with standard_output_kept() if wishes.in_process and not output.for_people else nullcontext():
-        finish = await drive(store, run, course, show)
-    state, _ = await newest_state(store, finish.run, output)
+        ended = await drive(store, run, course, show)
+    state, _ = await newest_state(store, ended.run, output)
     if not output.for_people:
-        output.document(_document(finish, state.channels))
-        return finish.exit_code
-    who = await _name_of(store, finish.run)
-    lines = summaries.summary(finish, state, seconds=time.monotonic() - started, width=output.width)
-    lines += ["", *summaries.next_commands(finish, who, file, output.now)]
-    if wishes.kill_at and not finish.killed:
+        output.document(_document(ended, state.channels))
+        return ended.exit_code
+    who = await _name_of(store, ended.run)
+    lines = summaries.summary(ended, state, seconds=time.monotonic() - started, width=output.width)
+    lines += ["", *summaries.next_commands(ended, who, file, output.now)]
+    if wishes.kill_at and not ended.killed:
         lines.append(f"--kill-at {wishes.kill_at}: no such task ran, nothing was killed")
-    output.text(lines)
-    return finish.exit_code
+    output.text(["", *lines] if show.wants_state else lines)
+    return ended.exit_code
 
 
 def _show(output: Output, run: Run) -> Show:
@@ -268,11 +268,11 @@ def _show(output: Output, run: Run) -> Show:
     return PlainShow(output)
 
 
-def _document(finish: Finish, state: JSONObject) -> JSONObject:
-    document = shapes.ended_shape(finish.run, state, restarts=finish.restarts)
-    if finish.exit_code in _TOLD_IN_DOCUMENT:
-        document["reason"] = finish.reason
-        document["error"] = shapes.error_shape(finish.reason, finish.message, ())
+def _document(ended: Finish, state: JSONObject) -> JSONObject:
+    document = shapes.ended_shape(ended.run, state, restarts=ended.restarts)
+    if ended.exit_code in _TOLD_IN_DOCUMENT:
+        document["reason"] = ended.reason
+        document["error"] = shapes.error_shape(ended.reason, ended.message, ())
     return document
 
 

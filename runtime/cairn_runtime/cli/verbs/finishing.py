@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
-def finish(verb: Coroutine[Any, Any, int]) -> int:
-    """Run a verb to its end."""
+def finish(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run to the end, with the collector on: from here on it may take long."""
     import asyncio
 
-    return asyncio.run(verb)
+    gc.enable()
+    return asyncio.run(work)

@@ -36,11 +36,14 @@ PHASES = {
 _BESIDE = 6
 """Lines of the screen that are not rows: a blank one, the header, what is left out, and the prompt."""
 _BAR = 24
+_WIDEST = 100
+"""Columns that a row uses at most: the eye must find its end."""
 
 
 def frame(head: Text, rows: list[Row], *, seconds: float, width: int, height: int) -> RenderableType:
     """Draw the header and as many rows as the screen has room for."""
     shown, left_out = fitting(rows, max(height - _BESIDE, 3))
+    width = min(width, _WIDEST)
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     # A fixed width for each column keeps the table from jumping as numbers grow.
     names = max((len(row.name) for row in shown), default=4)

@@ -5,6 +5,7 @@ Ids are shown by their last 8 characters, which every verb takes back.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -222,31 +223,33 @@ def change_lines(changes: Iterable[Change], width: int) -> list[str]:
     return out
 
 
-def wait_lines(waits: Iterable[Wait], workflow: str, now: datetime) -> list[str]:
-    """What a run waits for, and the command that answers each wait."""
+def wait_lines(waits: Iterable[Wait], who: str, now: datetime) -> list[str]:
+    """What a run waits for, and how each wait is answered; `who` is what names the run."""
     out: list[str] = []
     for wait in waits:
         out.append(f"{_step_of(wait)} waits {_wait_text(wait, now)}")
-        out += [f"  {line}" for line in answer_commands(wait, workflow)]
+        out += [f"  {line}" for line in answer_lines(wait, who)]
     return out
 
 
-def answer_commands(wait: Wait, workflow: str) -> list[str]:
-    """The exact commands that answer a wait; none for one that only time ends."""
+def answer_lines(wait: Wait, who: str) -> list[str]:
+    """The exact commands that answer a wait, and what may go with them; none for one that only time ends."""
     if wait.kind == "approval":
-        value = " --value JSON" if wait.schema is not None else ""
-        step = _step_of(wait)
+        step = shlex.quote(_step_of(wait))
+        commands = [f"cairn {verb} {who} --step {step}" for verb in ("approve", "reject")]
         return [
-            f"cairn approve {workflow} --step '{step}'{value}"
-            if "[" in step
-            else f"cairn approve {workflow} --step {step}{value}",
-            f"cairn reject {workflow} --step '{step}'"
-            if "[" in step
-            else f"cairn reject {workflow} --step {step}",
+            *commands,
+            *([f"with a value: --value JSON, {_fitting(wait)}"] if wait.schema is not None else []),
         ]
-    if wait.name:
-        return [f"cairn signal {workflow} {wait.name} 'JSON'"]
-    return []
+    if not wait.name:
+        return []
+    if wait.schema is None:
+        return [f"cairn signal {who} {wait.name}"]
+    return [f"cairn signal {who} {wait.name} JSON", f"where JSON is a value, {_fitting(wait)}"]
+
+
+def _fitting(wait: Wait) -> str:
+    return f"fitting {short(wait.schema, _VALUE)}"
 
 
 def _wait_text(wait: Wait, now: datetime) -> str:
