@@ -93,8 +93,11 @@ class SQLiteFile:
         self.connection.executemany(self._sql[name], rows)
 
     def one(self, name: str, **values: object) -> tuple[Any, ...]:
-        """Read the row that is always there."""
-        return self.all(name, values)[0]
+        """Read the row that is always there. Raises `StoreUnusable` where it is not."""
+        rows = self.all(name, values)
+        if not rows:
+            raise StoreUnusable(f"{self._path}: {_MEANINGS[sqlite3.SQLITE_CORRUPT][1]}")
+        return rows[0]
 
     def maybe(self, name: str, **values: object) -> tuple[Any, ...] | None:
         """Read a row, or None."""

@@ -147,6 +147,8 @@ class ThreadedStore:
             await thread.call(self._inner.open())
         except BaseException:
             self._thread = None
+            # What was opened before it failed is let go of; nobody waits for that.
+            thread.call(self._inner.close())
             thread.stop()
             raise
 

@@ -334,6 +334,15 @@ async def test_a_damaged_column_leaves_the_other_rows_readable(tmp_path, column)
     await store.close()
 
 
+async def test_a_store_without_its_own_row_is_damaged(tmp_path):
+    """A file of ours in which the one row that is always there is not."""
+    path = tmp_path / "cairn.db"
+    await (await open_store(url(path))).close()
+    await damaged(path, "DELETE FROM meta")
+
+    await refused(path, StoreUnusable, "damaged")
+
+
 @pytest.mark.parametrize(
     "sql",
     [
