@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cairn_runtime.cli.finding import the_run
-from cairn_runtime.cli.hints import command_to_go_on
+from cairn_runtime.cli.hints import command_to_go_on, store_words
 from cairn_runtime.cli.inputs import read_json
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.stores import existing_store
@@ -39,7 +39,7 @@ async def answer(
         output.document(_shape(run, sent) | {"task": wait.task, "approved": approved})
         return EXIT_DONE
     verb = "approved" if approved else "rejected"
-    output.text([f"{verb} {wait.task} of {workflow_name(run)}", *_what_next(run, output)])
+    output.text([f"{verb} {wait.task} of {workflow_name(run)}", *_what_next(run, output, url)])
     return EXIT_DONE
 
 
@@ -61,7 +61,10 @@ async def send_signal(output: Output, url: str | None, who: str, name: str, text
     waits = any(wait.kind != "approval" and wait.name == name for wait in run.waits)
     kept = "" if waits else "; nothing waits for it now, it is kept"
     output.text(
-        [f"sent {name} to {workflow_name(run)}, run {short_id(run.run_id)}{kept}", *_what_next(run, output)]
+        [
+            f"sent {name} to {workflow_name(run)}, run {short_id(run.run_id)}{kept}",
+            *_what_next(run, output, url),
+        ]
     )
     return EXIT_DONE
 
@@ -75,11 +78,11 @@ def _as_typed(names: dict[str, str]) -> Iterator[None]:
         raise InvalidInput([Fault(names.get(f.path, f.path), f.message) for f in error.faults]) from None
 
 
-def _what_next(run: Run, output: Output) -> list[str]:
+def _what_next(run: Run, output: Output, url: str | None) -> list[str]:
     """What to type where nobody is there to use the answer."""
     if run.phase == "Running" and not runner_gone(run, output.now):
         return []
-    return [f"go on with: {command_to_go_on(run)}"]
+    return [f"go on with: {command_to_go_on(run)}{store_words(url)}"]
 
 
 def _shape(run: Run, sent: Signal) -> dict[str, JSONValue]:

@@ -6,6 +6,7 @@ import asyncio
 
 from cairn_runtime.cli.finding import the_checkpoint, the_run
 from cairn_runtime.cli.following import Follower
+from cairn_runtime.cli.hints import Hints, store_words
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.stores import existing_store
 from cairn_runtime.cli.views import lines, rows, shapes
@@ -24,16 +25,18 @@ async def follow(output: Output, url: str | None, who: str, since: str | None) -
         run = await the_run(store, who)
         start = 0 if since in (None, "0") else (await the_checkpoint(store, since or "", run)).seq
         while True:
-            run = await _follow_one(output, store, run, start)
+            hints = Hints(
+                who if who == workflow_name(run) else short_id(run.run_id), "", more=store_words(url)
+            )
+            run = await _follow_one(output, Follower(store, run.run_id, start), run, hints)
             fork = await _fork_of(store, run)
             if fork is None:
                 return EXIT_DONE if run.phase == "Succeeded" else EXIT_FAILED
             run, start = fork, 0
 
 
-async def _follow_one(output: Output, store: Store, run: Run, since: int) -> Run:
+async def _follow_one(output: Output, follower: Follower, run: Run, hints: Hints) -> Run:
     """Follow one run to its end."""
-    follower = Follower(store, run.run_id, since)
     if output.for_people:
         output.text([f"{workflow_name(run)}, run {short_id(run.run_id)}"])
     told = None
@@ -43,7 +46,7 @@ async def _follow_one(output: Output, store: Store, run: Run, since: int) -> Run
             _tell_checkpoint(output, run, checkpoint)
         status = (run.phase, run.reason, run.waits, rows.runner_gone(run, output.now).partition(" for ")[0])
         if status != told:
-            _tell_run(output, run)
+            _tell_run(output, run, hints)
             told = status
         if run.finished:
             return run
@@ -57,9 +60,9 @@ def _tell_checkpoint(output: Output, run: Run, checkpoint: Checkpoint) -> None:
         output.line({"type": "checkpoint", **shapes.checkpoint_shape(checkpoint, workflow_name(run))})
 
 
-def _tell_run(output: Output, run: Run) -> None:
+def _tell_run(output: Output, run: Run, hints: Hints) -> None:
     if output.for_people:
-        waits = rows.wait_lines(run.waits, workflow_name(run), output.now)
+        waits = rows.wait_lines(run.waits, hints.who, output.now, hints.more)
         output.text([lines.run_line(run, output.now), *(f"  {line}" for line in waits)])
     else:
         output.line({"type": "run", **shapes.run_shape(run), "waits": [wait_out(wait) for wait in run.waits]})

@@ -32,7 +32,10 @@ def test_standard_output_is_one_document_whatever_steps_print(folder, how):
     assert said.document["state"]["text"] == "draft 2"
     [wait] = said.document["waits"]
     assert (wait["task"], wait["kind"], wait["message"]) == ("sign#1", "approval", "Send it?")
-    assert {"seen a", "check#1 | checking", "written past everything"} <= set(said.err.splitlines())
+    # Two threads that print at once may mix their lines, here as in any Python program.
+    assert "seen" in said.err
+    assert "written past everything" in said.err
+    assert "check#1 | checking" in said.err
     assert said.document["head"]["seq"] == said.document["checkpoints"] == 11
 
 
@@ -85,9 +88,9 @@ def test_a_killed_runner_is_told_of_and_nothing_runs_twice(folder, trace):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_drains_and_the_run_goes_on(folder, number):
-    """Exit code 130, how to go on, and nothing lost."""
+    """Exit code 130, the exact command that goes on, and nothing lost."""
     (folder / "hold").touch()
-    with running("run", "tour.yaml", cwd=folder) as process:
+    with running("run", "tour.yaml", "--set", "pace=0.01", "--set", "note=a b", cwd=folder) as process:
         assert process.stdout is not None
         until(lambda: "visit#1[2]" in process.stdout.readline())
         process.send_signal(number)
@@ -95,11 +98,13 @@ def test_an_interrupt_drains_and_the_run_goes_on(folder, number):
         out = rest(process)
 
     assert process.returncode == 130
-    assert "draining; again to stop at once; go on with: cairn run tour.yaml" in out
+    assert "draining; again to stop at once" in out
     assert "tour stopped, and can go on" in out
     assert "Running (drained" in cairn("runs", cwd=folder).out
-    said = run(folder)
+    [again] = set(re.findall(r"go on with: cairn (.*)$", out, re.MULTILINE))
+    said = cairn(*shlex.split(again), "-o", "json", cwd=folder)
     assert (said.code, said.document["state"]["places"]) == (3, ["A", "B", "C", "D", "E", "F"])
+    assert said.document["state"]["note"] == "a b"
 
 
 def test_a_second_interrupt_stops_at_once(folder):

@@ -41,11 +41,13 @@ def test_an_answer_is_stored_for_the_wait_that_is_open(cairn, url, waiting, writ
     }
 
 
-def test_an_answer_tells_how_the_run_goes_on(cairn, url, waiting):
-    """Nobody runs it now, so the person must."""
+def test_an_answer_tells_how_the_run_goes_on(cairn, url, waiting, monkeypatch):
+    """Nobody runs it now, so the person must; a store that was named must be named again."""
     said = cairn("approve", "digest", "--store", url)
+    assert said.out == f"approved sign#1 of digest\ngo on with: cairn run FILE --store {url}\n"
 
-    assert said.out == "approved sign#1 of digest\ngo on with: cairn run FILE\n"
+    monkeypatch.setenv("CAIRN_STORE_URL", url)
+    assert cairn("signal", "digest", "paid").out.endswith("go on with: cairn run FILE\n")
 
 
 @pytest.mark.parametrize(

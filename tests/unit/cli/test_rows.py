@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.cli.builders import NOW, document
 
+from cairn_runtime.cli.hints import Hints
 from cairn_runtime.cli.patches import changes
 from cairn_runtime.cli.views import rows, summaries
 from cairn_runtime.cli.views.texts import cells
@@ -46,6 +47,7 @@ RUN = Run(
     heartbeat_at=NOW,
     runner="0.1.0",
 )
+HINTS = Hints("digest", "cairn run 'my digest.yaml'", "my digest.yaml")
 SIGN = Wait("sign#1", "approval", "sign#1", "Publish?")
 
 
@@ -235,7 +237,7 @@ def test_the_end_says_how_it_ended_and_what_to_type_next(ended, first, following
     told = summaries.summary(ended, RunState(), seconds=3.0, width=80)
 
     assert told[0].startswith(first)
-    assert following in "\n".join(summaries.next_commands(ended, "digest", "my digest.yaml", NOW))
+    assert following in "\n".join(summaries.next_commands(ended, HINTS, NOW))
 
 
 def test_the_end_names_the_task_that_failed():

@@ -57,10 +57,10 @@ def run(
     debug: DebugOption = False,
 ) -> int:
     """Run a Workflow, or go on with its unfinished run."""
-    from cairn_runtime.cli import runs
+    from cairn_runtime.cli import runs, wishes
 
-    wishes = runs.Wishes(store, new=new, in_process=in_process, kill_at=kill_at, debug=debug)
-    return runs.run_file(Output(output), file, wishes, input_=input_, settings=set_ or [])
+    how = wishes.Wishes(store, new, in_process, kill_at, debug, input_, tuple(set_ or ()))
+    return runs.run_file(Output(output), file, how)
 
 
 def resume(
@@ -119,11 +119,11 @@ def resume(
     debug: DebugOption = False,
 ) -> int:
     """Fork a new run from any checkpoint, and run it. The old history stays as it is."""
-    from cairn_runtime.cli import runs
+    from cairn_runtime.cli import runs, wishes
 
-    wishes = runs.Wishes(store, in_process=in_process, kill_at=kill_at, debug=debug)
-    fork = runs.ForkWishes(from_, file=file, patch=patch, as_step=as_step, steps=steps or [], skip=skip or [])
-    return runs.resume_run(Output(output), workflow, wishes, fork)
+    how = wishes.Wishes(store, in_process=in_process, kill_at=kill_at, debug=debug)
+    fork = wishes.ForkWishes(from_, file, patch, as_step, tuple(steps or ()), tuple(skip or ()))
+    return runs.resume_run(Output(output), workflow, how, fork)
 
 
 def cancel(

@@ -223,29 +223,33 @@ def change_lines(changes: Iterable[Change], width: int) -> list[str]:
     return out
 
 
-def wait_lines(waits: Iterable[Wait], who: str, now: datetime) -> list[str]:
-    """What a run waits for, and how each wait is answered; `who` is what names the run."""
+def wait_lines(waits: Iterable[Wait], who: str, now: datetime, more: str = "") -> list[str]:
+    """What a run waits for, and how each wait is answered.
+
+    Args:
+        waits: the waits.
+        who: what names the run in a command.
+        now: the present.
+        more: the end of each command.
+    """
     out: list[str] = []
     for wait in waits:
         out.append(f"{_step_of(wait)} waits {_wait_text(wait, now)}")
-        out += [f"  {line}" for line in answer_lines(wait, who)]
+        out += [f"  {line}" for line in _answer_lines(wait, who, more)]
     return out
 
 
-def answer_lines(wait: Wait, who: str) -> list[str]:
+def _answer_lines(wait: Wait, who: str, more: str) -> list[str]:
     """The exact commands that answer a wait, and what may go with them; none for one that only time ends."""
     if wait.kind == "approval":
         step = shlex.quote(_step_of(wait))
-        commands = [f"cairn {verb} {who} --step {step}" for verb in ("approve", "reject")]
-        return [
-            *commands,
-            *([f"with a value: --value JSON, {_fitting(wait)}"] if wait.schema is not None else []),
-        ]
+        lines = [f"cairn {verb} {who} --step {step}{more}" for verb in ("approve", "reject")]
+        return lines if wait.schema is None else [*lines, f"with a value: --value JSON, {_fitting(wait)}"]
     if not wait.name:
         return []
     if wait.schema is None:
-        return [f"cairn signal {who} {wait.name}"]
-    return [f"cairn signal {who} {wait.name} JSON", f"where JSON is a value, {_fitting(wait)}"]
+        return [f"cairn signal {who} {wait.name}{more}"]
+    return [f"cairn signal {who} {wait.name} JSON{more}", f"where JSON is a value, {_fitting(wait)}"]
 
 
 def _fitting(wait: Wait) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from datetime import datetime
 
+from cairn_runtime.cli.hints import Hints
 from cairn_runtime.cli.views import rows
 from cairn_runtime.cli.views.texts import plain
 from cairn_runtime.cli.views.units import age, span
@@ -53,20 +54,20 @@ def _state_in_short(state: JSONObject, width: int) -> list[str]:
     return lines + ([f"  and {len(told) - _CHANNELS} more channels"] if len(told) > _CHANNELS else [])
 
 
-def next_commands(finish: Finish, who: str, file: str | None, now: datetime) -> list[str]:
-    """What a person would type next; `who` names the run, `file` is the manifest."""
-    run, again = finish.run, f"cairn run {shlex.quote(file or 'FILE')}"
+def next_commands(finish: Finish, hints: Hints, now: datetime) -> list[str]:
+    """What a person would type next."""
+    run, who, more = finish.run, hints.who, hints.more
     if run.phase == "Waiting":
-        return [*rows.wait_lines(run.waits, who, now), f"then go on with: {again}"]
+        return [*rows.wait_lines(run.waits, who, now, more), f"then go on with: {hints.again}"]
     if finish.exit_code == EXIT_SUPERSEDED:
-        return [f"another runner has the run now; follow it with: cairn watch {who}"]
+        return [f"another runner has the run now; follow it with: cairn watch {who}{more}"]
     if finish.exit_code in (EXIT_INTERRUPTED, EXIT_STORE_UNAVAILABLE):
-        return [f"go on with: {again}"]
+        return [f"go on with: {hints.again}"]
     if run.phase == "Failed":
-        mended = f" --file {shlex.quote(file)}" if file else ""
-        return [f"mend it, then go on from where it failed: cairn resume {who} --from head{mended}"]
+        mended = f" --file {shlex.quote(hints.file)}" if hints.file else ""
+        return [f"mend it, then go on from where it failed: cairn resume {who} --from head{mended}{more}"]
     if run.phase == "Succeeded":
-        return [f"look back with: cairn checkpoints {who}"]
+        return [f"look back with: cairn checkpoints {who}{more}"]
     return []
 
 
