@@ -161,7 +161,8 @@ class RunLoop:
 
     def _advance(self) -> None:
         """Plan on, and queue what became ready."""
-        self._planner.advance(utc_now())
+        if self.state.tokens:
+            self._planner.advance(utc_now())
         events = self._planner.events
         self._readiness.see(events, self._seen)
         self._seen = len(events)

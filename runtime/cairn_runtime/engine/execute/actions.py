@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Never
+from typing import Any, Literal, NamedTuple, Never
 
 from cairn_runtime.engine.execute.functions import Shape, understand
 from cairn_runtime.engine.execute.loading import Loader
@@ -14,8 +14,7 @@ from cairn_runtime.model.workflow import Step
 SHELL = ("/bin/sh", "-c")
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """What a task gave back: its raw value, and the step that it chose with `ctx.goto`."""
 
     value: object
