@@ -150,12 +150,13 @@ def _file_in(folder: Path) -> str:
 def _lines(checked: Checked) -> list[str]:
     """The verdict about one file, faults first."""
     from cairn_runtime.cli.views.texts import plain
+    from cairn_runtime.cli.views.units import counted
 
     if checked.workflow is not None and not checked.faults:
         count = len(checked.workflow.spec.steps)
-        title = f"{checked.source}: valid ({checked.workflow.metadata.name}, {_counted(count, 'step')})"
+        title = f"{checked.source}: valid ({checked.workflow.metadata.name}, {counted(count, 'step')})"
     else:
-        title = f"{checked.source}: {_counted(len(checked.faults), 'fault')}"
+        title = f"{checked.source}: {counted(len(checked.faults), 'fault')}"
     return [
         title,
         *(f"  {plain(_told(fault, checked.source))}" for fault in checked.faults),
@@ -166,10 +167,6 @@ def _lines(checked: Checked) -> list[str]:
 def _told(fault: Fault, source: str) -> str:
     """A fault without the file's name, which stands above it."""
     return fault.message if fault.path == source else str(fault)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _document(checked: Sequence[Checked], *, valid: bool) -> JSONObject:

@@ -19,6 +19,7 @@ from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.stores import existing_store
 from cairn_runtime.cli.views import shapes
 from cairn_runtime.cli.views.texts import plain
+from cairn_runtime.cli.views.units import counted
 from cairn_runtime.engine.apply import apply
 from cairn_runtime.engine.fold import fold_one, read_payload
 from cairn_runtime.engine.frontier import RunState
@@ -155,8 +156,8 @@ def _once(found: Iterable[Finding]) -> list[Finding]:
 
 def _lines(proof: Proof) -> list[str]:
     run = proof.run
-    verdict = "sound" if proof.sound else "NOT SOUND"
-    title = f"{workflow_name(run)}, run {short_id(run.run_id)}: {proof.checkpoints} checkpoints, {verdict}"
+    verdict = f"{counted(proof.checkpoints, 'checkpoint')}, {'sound' if proof.sound else 'NOT SOUND'}"
+    title = f"{workflow_name(run)}, run {short_id(run.run_id)}: {verdict}"
     return [title, *(f"  {'!' if f.fault else '·'} {plain(f.message)}" for f in proof.findings)]
 
 

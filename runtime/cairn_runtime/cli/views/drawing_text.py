@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from cairn_runtime.cli.views.pictures import Arrow, Box, Picture, Standing
 from cairn_runtime.cli.views.texts import cells, cut, pad, plain
+from cairn_runtime.cli.views.units import counted
 
 GLYPHS: dict[Standing, str] = {
     "todo": "○",
@@ -60,7 +61,7 @@ def draw_text(shown: Picture, width: int) -> list[str]:
     left = max((cells(row.rails) for rows in drawn for row in rows), default=0)
     names = max((cells(row.name) for rows in drawn for row in rows if row.name), default=0)
     lines = [cut(_line(row, left, names), width) for rows in drawn for row in rows]
-    return [f"{plain(shown.title)} · {len(shown.boxes)} steps", "", *lines, *_legend(shown)]
+    return [f"{plain(shown.title)} · {counted(len(shown.boxes), 'step')}", "", *lines, *_legend(shown)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from cairn_runtime.cli.hints import Hints
 from cairn_runtime.cli.views import rows
 from cairn_runtime.cli.views.texts import plain
-from cairn_runtime.cli.views.units import age, span
+from cairn_runtime.cli.views.units import age, counted, span
 from cairn_runtime.engine.frontier import RunState
 from cairn_runtime.errors import EXIT_INTERRUPTED, EXIT_STORE_UNAVAILABLE, EXIT_SUPERSEDED
 from cairn_runtime.model.ids import short_id
@@ -24,9 +24,9 @@ _CHANNELS = 12
 def summary(finish: Finish, state: RunState, *, seconds: float, width: int) -> list[str]:
     """How the run ended, and its state in short."""
     run = finish.run
-    facts = [f"run {short_id(run.run_id)}", _count(run.checkpoints, "checkpoint"), span(seconds)]
+    facts = [f"run {short_id(run.run_id)}", counted(run.checkpoints, "checkpoint"), span(seconds)]
     if finish.restarts:
-        facts.append(_count(finish.restarts, "restart"))
+        facts.append(counted(finish.restarts, "restart"))
     lines = [f"{workflow_name(run)} {_verdict(finish)} · {' · '.join(facts)}"]
     if finish.exit_code != EXIT_INTERRUPTED:
         lines += [f"  {plain(line)}" for line in _why(finish, state).splitlines()]
@@ -86,10 +86,6 @@ def _verdict(finish: Finish) -> str:
         "Waiting": "waits",
         "Cancelled": f"was cancelled ({finish.run.reason})",
     }.get(finish.run.phase, f"stopped ({finish.reason})" if finish.reason else "stopped")
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def forked_text(run: Run) -> str:

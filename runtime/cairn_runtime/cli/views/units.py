@@ -46,3 +46,8 @@ def size(count: int) -> str:
     if unit == 0:
         return f"{count} B"
     return f"{value:.1f} {_SIZES[unit]}" if value < 9.95 else f"{value:.0f} {_SIZES[unit]}"
+
+
+def counted(count: int, what: str) -> str:
+    """Say how many: `1 step`, `2 steps`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
