@@ -131,8 +131,8 @@ class RunState:
 
     def next_steps(self) -> tuple[str, ...]:
         """Names of what the run would do next: steps with tasks, then steps that hold a token."""
-        if not (self.groups or self.tokens) and len(self.tasks) <= MAX_NEXT:
-            return tuple(self.tasks)
+        if not self.tokens and len(self.tasks) + len(self.groups) <= MAX_NEXT:
+            return (*self.tasks, *self.groups)
         names = dict.fromkeys(islice(self.tasks, MAX_NEXT))
         for more in (self.groups, self.tokens):
             if len(names) < MAX_NEXT:
