@@ -132,7 +132,7 @@ class Tail:
     def _more(self) -> bytes:
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except OSError:  # not there yet, or no descriptor is left: the lines wait in the file
             return b""
         try:
             data = os.pread(fd, _MOST, self._at)

@@ -15,17 +15,19 @@ from cairn_runtime.cli.hints import Hints, command_to_go_on, manifest_of
 from cairn_runtime.cli.histories import newest_state
 from cairn_runtime.cli.inputs import read_object, refuse
 from cairn_runtime.cli.outputs import Output, is_lively
-from cairn_runtime.cli.shows import LiveShow, PlainShow, QuietShow, Show
+from cairn_runtime.cli.shows import LiveShow, PlainShow, QuietShow, SafeShow, Show
 from cairn_runtime.cli.stores import existing_store, require_store
 from cairn_runtime.cli.verbs.finishing import finish
 from cairn_runtime.cli.views import shapes, summaries
 from cairn_runtime.cli.wishes import ForkWishes, Wishes, accept, as_typed, check_wishes, fork_request
+from cairn_runtime.engine.frontier import RunState
 from cairn_runtime.errors import (
     EXIT_CONFIG,
     EXIT_DONE,
     EXIT_INTERRUPTED,
     EXIT_STORE_UNAVAILABLE,
     EXIT_SUPERSEDED,
+    CairnError,
     InvalidInput,
     SpecChanged,
 )
@@ -124,13 +126,13 @@ async def cancel(output: Output, url: str | None, who: str) -> int:
 async def _drive(output: Output, store: Store, run: Run, wishes: Wishes, hints: Hints, note: str) -> int:
     """Run a run and say how it ended; the document, or the summary."""
     course = Course(wishes.url, hints.again, wishes.in_process, wishes.kill_at, wishes.debug)
-    show = _show(output, run)
+    show = SafeShow(_show(output, run))
     if note:
         show.say(note)
     started = time.monotonic()
     with standard_output_kept() if wishes.in_process and not output.for_people else nullcontext():
         ended = await drive(store, run, course, show)
-    state, _ = await newest_state(store, ended.run, output)
+    state = await _state_of(store, ended.run, output)
     if not output.for_people:
         output.document(_document(ended, state.channels))
         return ended.exit_code
@@ -140,6 +142,16 @@ async def _drive(output: Output, store: Store, run: Run, wishes: Wishes, hints: 
         lines.append(f"--kill-at {wishes.kill_at}: no such task ran, nothing was killed")
     output.text(["", *lines] if show.wants_state else lines)
     return ended.exit_code
+
+
+async def _state_of(store: Store, run: Run, output: Output) -> RunState:
+    """The state at the end; one that cannot be read is why the run ended, and takes nothing else away."""
+    try:
+        state, _ = await newest_state(store, run, output)
+    except CairnError as error:
+        output.note(f"warning: {error.message}")
+        return RunState()
+    return state
 
 
 def _show(output: Output, run: Run) -> Show:

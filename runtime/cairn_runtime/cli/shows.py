@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from cairn_runtime.cli.following import Folding
@@ -25,8 +26,10 @@ from cairn_runtime.store.base import Checkpoint, Run
 class Show(Protocol):
     """What is told while a run runs."""
 
-    wants_state: bool
-    """Whether `saw_state` is worth the reading."""
+    @property
+    def wants_state(self) -> bool:
+        """Whether `saw_state` is worth the reading."""
+        ...
 
     def begin(self, run: Run) -> None:
         """The run is about to start."""
@@ -51,6 +54,67 @@ class Show(Protocol):
 
     def end(self) -> None:
         """Nothing more comes."""
+
+
+class SafeShow:
+    """Passes everything on to a show; when that fails, once, everything goes to a quiet one.
+
+    A terminal may be closed and a picture may be wrong; the run that is told of must not notice.
+    """
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self.error: Exception | None = None
+        """Why the show failed."""
+
+    @property
+    def wants_state(self) -> bool:
+        """As the show."""
+        return self._show.wants_state
+
+    def begin(self, run: Run) -> None:
+        """As the show."""
+        self._try(lambda show: show.begin(run))
+
+    def heard(self, notice: Notice) -> None:
+        """As the show."""
+        self._try(lambda show: show.heard(notice))
+
+    def saw(self, run: Run, fresh: Sequence[Checkpoint]) -> None:
+        """As the show."""
+        self._try(lambda show: show.saw(run, fresh))
+
+    def saw_state(self, folding: Folding) -> None:
+        """As the show."""
+        self._try(lambda show: show.saw_state(folding))
+
+    def printed(self, line: Printed) -> None:
+        """As the show."""
+        self._try(lambda show: show.printed(line))
+
+    def say(self, text: str) -> None:
+        """As the show."""
+        self._try(lambda show: show.say(text))
+
+    def tick(self) -> None:
+        """As the show."""
+        self._try(lambda show: show.tick())
+
+    def end(self) -> None:
+        """As the show."""
+        self._try(lambda show: show.end())
+
+    def _try(self, call: Callable[[Show], None]) -> None:
+        try:
+            call(self._show)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+            self.error = error
+            failed, self._show = self._show, QuietShow()
+            with suppress(Exception):
+                failed.end()
+            self._show.say(f"the display failed and is left out: {type(error).__name__}: {error}")
+            with suppress(Exception):
+                call(self._show)
 
 
 class QuietShow:
