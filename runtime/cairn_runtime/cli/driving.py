@@ -25,7 +25,9 @@ from cairn_runtime.cli.following import Folding, Follower
 from cairn_runtime.cli.prints import Reader, Tail, record_of
 from cairn_runtime.cli.shows import Show
 from cairn_runtime.cli.views.summaries import restart_text
+from cairn_runtime.cli.views.units import moment
 from cairn_runtime.errors import CairnError
+from cairn_runtime.model.ids import from_wire, utc_now
 from cairn_runtime.runner.announcements import Notice
 from cairn_runtime.runner.inprocess import InProcess
 from cairn_runtime.runner.supervisor import Supervisor, SupervisorSettings
@@ -136,7 +138,7 @@ class _Telling:
                 self._words.append((notice.attempt, self._died))
                 self._died = ""
             case "sleeping":
-                self._show.say(f"nothing to do until {notice.outcome}; sleeping")
+                self._show.say(f"nothing to do until {moment(from_wire(notice.outcome), utc_now())}")
 
     async def _look(self) -> None:
         """Read what is new; a store that does not answer now is the runner's trouble, not the show's."""

@@ -41,7 +41,7 @@ async def list_runs(output: Output, url: str | None, workflow: str, limit: int |
         output.document([shapes.run_shape(run) for run in found])
         return EXIT_DONE
     if not found:
-        output.note(f"no runs in {store.url} yet; start one with: cairn run FILE")
+        output.note(f"no runs yet in {store.url}; start one with: cairn run FILE")
         return EXIT_DONE
     output.text(rows.run_lines(found, output.now, output.width))
     _note_more(output, more)

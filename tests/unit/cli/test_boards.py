@@ -133,3 +133,18 @@ def test_a_small_screen_shows_what_is_under_way(most, names):
 
     assert [row.name for row in shown] == names
     assert left_out == len(ROWS) - len(names)
+
+
+def test_a_small_screen_shows_where_the_run_came_to():
+    """At the end the last steps are worth more than the first."""
+    done = [Row(f"s{n}", "done") for n in range(9)] + [Row("never", "todo")]
+
+    assert [row.name for row in fitting(done, 3)[0]] == ["s7", "s8", "never"]
+    assert [row.name for row in fitting([Row("a", "todo"), Row("b", "todo")], 1)[0]] == ["a"]
+
+
+def test_neighbours_of_everything_that_runs_are_shown():
+    """Two places at work: the rows around both, not those between."""
+    rows = [Row(f"s{n}", "running" if n in (2, 17) else "todo") for n in range(20)]
+
+    assert [row.name for row in fitting(rows, 6)[0]] == ["s1", "s2", "s3", "s16", "s17", "s18"]

@@ -130,7 +130,12 @@ def fitting(rows: Iterable[Row], most: int) -> tuple[list[Row], int]:
     if len(every) <= most:
         return every, 0
     rank = {"running": 0, "waiting": 0, "failed": 0, "ready": 1}
-    last = max((n for n, row in enumerate(every) if row.standing in rank), default=0)
-    order = sorted(range(len(every)), key=lambda n: (rank.get(every[n].standing, 2), abs(n - last), n))
+    active = [n for n, row in enumerate(every) if row.standing in rank]
+    # Where nothing is under way the place to be is where the run came to.
+    near = active or [max((n for n, row in enumerate(every) if row.standing != "todo"), default=0)]
+    order = sorted(
+        range(len(every)),
+        key=lambda n: (rank.get(every[n].standing, 2), min(abs(n - at) for at in near), n),
+    )
     kept = sorted(order[: max(most, 1)])
     return [every[n] for n in kept], len(every) - len(kept)
