@@ -34,6 +34,8 @@ from cairn_runtime.runner.supervisor import Supervisor, SupervisorSettings
 from cairn_runtime.runner.watching import Finish, Watch, obeying
 from cairn_runtime.store.base import Checkpoint, Run, Store
 
+log = logging.getLogger("cairn.cli")
+
 TICK_SECONDS = 0.1
 LOOK_SECONDS = 0.2
 _BY_SIGNAL = re.compile(r"killed by signal (\d+)")
@@ -68,10 +70,17 @@ async def drive(store: Store, run: Run, course: Course, show: Show) -> Finish:
             try:
                 return await watch.watch()
             finally:
-                beside.cancel()
-                with suppress(asyncio.CancelledError):
-                    await beside
-                await telling.finish()
+                telling.over.set()
+                await _told(beside, show)
+
+
+async def _told(beside: asyncio.Task[None], show: Show) -> None:
+    """Wait until everything was told; a fault in the telling must not hide how the run ended."""
+    try:
+        await beside
+    except Exception:
+        log.exception("telling of the run failed")
+        show.end()
 
 
 def _watch(store: Store, run: Run, course: Course, path: Path, telling: _Telling) -> Watch:
@@ -93,6 +102,8 @@ class _Telling:
     def __init__(self, store: Store, run: Run, course: Course, show: Show) -> None:
         self.watch: Watch | None = None
         self.tail: Tail | None = None
+        self.over = asyncio.Event()
+        """Set when nothing more will happen."""
         self._show = show
         self._course = course
         self._follower = Follower(store, run.run_id, run.head_seq)
@@ -105,20 +116,23 @@ class _Telling:
         self._begun = False
 
     async def go_on(self) -> None:
-        """Look and tell, again and again, until cancelled."""
+        """Look and tell, again and again, until it is over; then tell what is left.
+
+        It is never cancelled: what was read and not yet told would be lost.
+        """
         wait = 0.0
-        while True:
+        while not self.over.is_set():
             if wait <= 0:
                 await self._look()
                 wait = LOOK_SECONDS
             self._tell_interrupts()
             self._print()
             self._show.tick()
-            await asyncio.sleep(TICK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self.over.wait()
             wait -= TICK_SECONDS
-
-    async def finish(self) -> None:
-        """Tell what is left."""
+        self._tell_interrupts()
         await self._look()
         for line in self.tail.read_all() if self.tail else ():
             self._show.printed(line)
