@@ -25,7 +25,7 @@ async def one(_state: State) -> dict[str, int]:
 
 async def double(_state: State, ctx: Context) -> object:
     """An item's result."""
-    return ctx.item * 2  # type: ignore[operator]
+    return ctx.item * 2
 
 
 async def append(_state: State, ctx: Context) -> dict[str, str]:
