@@ -72,7 +72,14 @@ def extend(old: JSONValue, new: JSONValue) -> Folded:
 
 def add(old: JSONValue, new: JSONValue) -> Folded:
     """Add numbers; join text to text and list to list."""
-    return Folded("add", new, _sum(old, new))
+    value = _sum(old, new)
+    if _number(value):
+        # Two numbers that JSON can hold may have a sum that it cannot.
+        try:
+            jsonify(value)
+        except NotJSON as error:
+            raise WriteRefused(f"add would make {error.problem}") from None
+    return Folded("add", new, value)
 
 
 def merge(old: JSONValue, new: JSONValue) -> Folded:
