@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -81,7 +82,7 @@ class Workers:
     async def _take(self) -> Worker:
         while self._idle:
             worker = self._idle.pop()
-            if worker.alive:
+            if worker.still_there():
                 return worker
             await worker.retire()
         argv = [sys.executable, "-P", "-c", _BOOT, "cairn-worker", *sys.path]
@@ -127,6 +128,17 @@ class Worker:
     def alive(self) -> bool:
         """Whether it can take a call."""
         return self._reading and not self.ward.ended.done()
+
+    def still_there(self) -> bool:
+        """Whether it can take a call, also where the loop has not heard yet that an idle one was killed."""
+        if not self.alive:
+            return False
+        try:
+            return self._channel.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     async def send(self, message: JSONObject) -> None:
         """Send a message; that the worker is dead is told by what comes back."""
