@@ -179,7 +179,8 @@ def test_a_held_loop_is_found_from_outside() -> None:
     async def hold() -> None:
         bitten.wait(60)
 
-    asyncio.run(within(0.0, hold(), "draft#1", Watchdog(0.01, bite)))
+    # Long enough for a busy machine to reach `hold`: before that there is nothing to be found.
+    asyncio.run(within(0.0, hold(), "draft#1", Watchdog(0.5, bite)))
 
     ((label, where),) = seen
     assert label == "draft#1"
