@@ -65,8 +65,6 @@ class RunLoop:
         self.draining = False
         self.on_saved: Callable[[], None] | None = None
         """Called after every commit, on the loop's thread."""
-        self.on_task: Callable[[str, TaskKey], None] | None = None
-        """Called with `started` or `ended` and the task, on the loop's thread."""
         self._executor = executor
         self._key_base = key_base
         self._linger_seconds = linger_seconds
@@ -209,8 +207,6 @@ class RunLoop:
         for start in self._readiness.take():
             call = self._call(start)
             self._running[call.task] = create_task(self._attempt(start.step, call))  # type: ignore[index]
-            if self.on_task is not None:
-                self.on_task("started", TaskKey(call.task))
 
     def _call(self, start: Start) -> Call:
         step, visit, item, task = start
@@ -304,9 +300,7 @@ class RunLoop:
     # -- settling ----------------------------------------------
 
     async def _settle(self) -> None:
-        """Turn what happened into events, each task's under a checkpoint of its own where the policy says
-        so.
-        """
+        """Turn what happened into events, each task's under its own checkpoint where the policy says so."""
         if self._deadline is not None or self._drain_until is not None:
             self._settle_time(time.monotonic())
         while self._happened:
@@ -335,8 +329,6 @@ class RunLoop:
             return
         step, item = happening.step, happening.item
         del self._running[happening.task]
-        if self.on_task is not None:
-            self.on_task("ended", happening.task)
         if happening.cancelled:
             # It is ready still: this loop is draining or over, and the next runner starts it again.
             self._readiness.again(step, item)
