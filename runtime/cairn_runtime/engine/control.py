@@ -69,8 +69,6 @@ class Control:
     """Seq of the newest checkpoint that is durable."""
     skipped: tuple[int, int] | None = None
     """Corrupt checkpoints that the next one, a snapshot, leaves behind."""
-    retries: int = 0
-    """Calls that were sent again."""
     _threshold: int = SNAPSHOT_FLOOR_BYTES
     _queue: list[Checkpoint] = field(default_factory=list)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -222,6 +220,5 @@ class Control:
                 if now + delay > give_up:
                     raise
                 log.warning("store did not answer", extra={"error": error.message, "retry_seconds": delay})
-            self.retries += 1
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
