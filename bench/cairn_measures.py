@@ -29,6 +29,7 @@ from cairn_runtime.model.workflow import Step, Workflow
 from cairn_runtime.store.base import NewRun, Store
 from cairn_runtime.store.codec import Codec
 from cairn_runtime.store.opening import open_store
+from cairn_runtime.store.threads import ThreadedStore
 
 STEPS = Path(__file__).parent / "steps"
 URLS = {"memory": "memory:", "sqlite": "sqlite:///{}/cairn.db", "file": "file://{}/runs"}
@@ -128,6 +129,8 @@ async def _run(store: Store, workflow: Workflow) -> Done:
         await store.claim(run_id, 0, str(uuid4()))
         control = Control.at_head(store, Codec(), await store.run(run_id), flow.graph_hash)
         loop = RunLoop(flow, RunState(), control, executor, key_base=run_id)
+        if isinstance(store, ThreadedStore):
+            store.alone = loop.alone  # as the runner process does
         executor.prepare(workflow.spec.steps[0])
         loop.begin()
         with Stopwatch() as watch:

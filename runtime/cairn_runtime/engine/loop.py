@@ -126,6 +126,10 @@ class RunLoop:
         self._happened.append(happening)
         self._notice()
 
+    def alone(self) -> bool:
+        """Whether no task runs, so that nothing needs the event loop before the next save is over."""
+        return not self._running
+
     @property
     def unsaved(self) -> bool:
         """Whether anything was decided that is not durable."""

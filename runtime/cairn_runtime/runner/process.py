@@ -133,7 +133,10 @@ class Process:
 
     def _session_settings(self) -> SessionSettings:
         return SessionSettings(
-            self._settings.patience_seconds, self._settings.linger_seconds, make_executor=self._executor
+            self._settings.patience_seconds,
+            self._settings.linger_seconds,
+            make_executor=self._executor,
+            owns_event_loop=True,
         )
 
     def _executor(self, code: CodeSource) -> Executor:

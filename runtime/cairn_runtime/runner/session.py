@@ -25,6 +25,7 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Fence, Origin, Run, Store
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.threads import ThreadedStore
 
 log = logging.getLogger("cairn.session")
 
@@ -62,6 +63,8 @@ class SessionSettings:
     """How long a run whose tasks are all parked is kept, in the hope of an answer."""
     make_executor: Callable[[CodeSource], Executor] = plain_executor
     """Makes the executor; the runner process gives one with a watchdog, that announces what it does."""
+    owns_event_loop: bool = False
+    """Whether the event loop is there for this run alone: a commit may hold it up while no task runs."""
 
 
 async def open_session(
@@ -98,6 +101,8 @@ async def open_session(
             started_at=run.created_at,
             linger_seconds=settings.linger_seconds,
         )
+        if settings.owns_event_loop and isinstance(store, ThreadedStore):
+            store.alone = loop.alone
         if run.head_seq == 0 and run.origin is None:
             loop.begin()
     except BaseException:

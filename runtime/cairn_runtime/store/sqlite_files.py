@@ -154,7 +154,14 @@ def open_file(path: Path, *, timeout_seconds: float) -> sqlite3.Connection:
     _make_private(path)
     if path.is_dir():
         raise StoreUnusable(f"{path} is a folder; name a file in it")
-    db = sqlite3.connect(path, timeout=timeout_seconds, isolation_level=None, cached_statements=128)
+    # One thread at a time uses it, not always the same: `store.threads` sees to that.
+    db = sqlite3.connect(
+        path,
+        timeout=timeout_seconds,
+        isolation_level=None,
+        cached_statements=128,
+        check_same_thread=False,
+    )
     try:
         _refuse_foreign(db, path)
         _use_wal(db, path, timeout_seconds)

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from cairn_runtime.errors import StoreUnavailable, StoreUnusable
+from cairn_runtime.store.base import NewRun, Outcome
 from cairn_runtime.store.opening import store_for
 from cairn_runtime.store.threads import StoreThread, ThreadedStore, drive
 
@@ -149,3 +150,64 @@ async def test_a_store_that_could_not_be_opened_can_be_opened_again(tmp_path):
 
     assert await store.runs() == []
     await store.close()
+
+
+async def test_a_commit_is_made_on_the_callers_thread_where_nothing_else_needs_the_loop(
+    tmp_path, monkeypatch
+):
+    """A program that owns its event loop says so; everybody else's loop is never held up."""
+    store = store_for(f"sqlite:///{tmp_path}/cairn.db")
+    assert isinstance(store, ThreadedStore)
+    await store.open()
+    made = []
+    commit = store._inner.commit
+
+    async def noted(*arguments):
+        made.append(threading.current_thread() is threading.main_thread())
+        await commit(*arguments)
+
+    monkeypatch.setattr(store._inner, "commit", noted)
+    await store.create_run(NewRun("run", "a/b/c", {}, "", "run"))
+    fence = await store.claim("run", 0, "claim")
+
+    await store.commit("run", fence, 0, "write-1", [], Outcome("Running"))
+    store.alone = lambda: True
+    await store.commit("run", fence, 0, "write-2", [], Outcome("Waiting"))
+
+    assert made == [False, True]
+    assert (await store.run("run")).phase == "Waiting"
+    await store.close()
+
+
+async def test_a_call_waits_its_turn_where_the_thread_is_at_work():
+    """Two threads never use a blocking store at once."""
+    thread, gate, at_work = StoreThread("test", translate), threading.Event(), threading.Event()
+
+    async def slow():
+        at_work.set()
+        gate.wait(5)
+
+    waiting = thread.call(slow())
+    at_work.wait(5)
+    refused = answer(None)
+    carried_out = thread.carry_out_here(refused)
+    refused.close()
+    gate.set()
+    await waiting
+    thread.stop()
+
+    assert not carried_out
+
+
+async def test_errors_on_the_callers_thread_are_translated_too():
+    """Whoever carries a call out, the caller sees our errors, and the store can be used again."""
+    thread = StoreThread("test", translate)
+
+    with pytest.raises(StoreUnavailable, match="ours"):
+        thread.carry_out_here(fail(OSError("disk")))
+    with pytest.raises(StoreUnusable, match="as it was"):
+        thread.carry_out_here(fail(StoreUnusable("as it was")))
+
+    assert thread.carry_out_here(answer(None))
+    assert await thread.call(answer(7)) == 7
+    thread.stop()
