@@ -1,4 +1,4 @@
-"""From a URL to a store: `memory:`, `file:///dir`, `sqlite:///path`, and schemes from outside.
+"""From a URL to a store: Postgres, Redis, `sqlite:///path`, `file:///dir`, `memory:`, or one from outside.
 
 A store's module is loaded only when its scheme is used, so that nobody pays for a driver that is not needed.
 Stores from outside register a callable `(StoreUrl) -> Store` in the entry point group `cairn.stores`, under
@@ -29,10 +29,20 @@ ENTRY_POINTS = "cairn.stores"
 _BUILT_IN = {
     "file": ("cairn_runtime.store.file", "FileStore"),
     "memory": ("cairn_runtime.store.memory", "MemoryStore"),
+    "postgres": ("cairn_runtime.store.postgres", "PostgresStore"),
+    "postgresql": ("cairn_runtime.store.postgres", "PostgresStore"),
+    "redis": ("cairn_runtime.store.redis", "RedisStore"),
+    "redis+sentinel": ("cairn_runtime.store.redis", "RedisStore"),
+    "rediss": ("cairn_runtime.store.redis", "RedisStore"),
+    "rediss+sentinel": ("cairn_runtime.store.redis", "RedisStore"),
     "sqlite": ("cairn_runtime.store.sqlite", "SQLiteStore"),
 }
-_LATER = {"postgresql": "postgres", "postgres": "postgres", "redis": "redis", "rediss": "redis"}
-_FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, file:///absolute/folder or memory:"
+_EXTRAS = {"cairn_runtime.store.postgres": "postgres", "cairn_runtime.store.redis": "redis"}
+"""Modules whose driver is an extra of the distribution."""
+_FORMS = (
+    "postgresql://user@host/database, redis://host:6379/0, sqlite:///relative/path.db, "
+    "sqlite:////absolute/path.db, file:///absolute/folder or memory:"
+)
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 # To the last @, so that a password with a stray / or ? in it is covered as well.
 _PASSWORD = re.compile(r"(://[^:/?#@]*:).*@", re.DOTALL)
@@ -148,12 +158,11 @@ def _options(parts: SplitResult, safe: str) -> dict[str, str]:
 def _factory(url: StoreUrl) -> Factory:
     """Find who makes stores for this scheme; built-in ones cannot be replaced from outside."""
     if url.scheme in _BUILT_IN:
-        module, name = _BUILT_IN[url.scheme]
-        factory: Factory = getattr(import_module(module), name)
-        return factory
+        return _built_in(url)
     points = [point for point in entry_points(group=ENTRY_POINTS) if point.name == url.scheme]
     if not points:
-        raise StoreUrlInvalid([Fault(url.safe, _not_installed(url.scheme))])
+        problem = _unknown(url.scheme, schemes(), f"no store is installed for {url.scheme}:")
+        raise StoreUrlInvalid([Fault(url.safe, problem)])
     if len(points) > 1:
         owners = ", ".join(sorted(point.value for point in points))
         raise StoreUrlInvalid([Fault(url.safe, f'several packages provide "{url.scheme}": {owners}')])
@@ -165,13 +174,18 @@ def _factory(url: StoreUrl) -> Factory:
     return factory
 
 
-def _not_installed(scheme: str) -> str:
-    if scheme in _LATER:
-        extra = _LATER[scheme]
-        return (
-            f'this release has no {extra} store; the extra "{extra}" only reserves its driver. Use {_FORMS}'
-        )
-    return _unknown(scheme, schemes(), f"no store is installed for {scheme}:")
+def _built_in(url: StoreUrl) -> Factory:
+    """Load one of Cairn's own stores; say which extra brings a driver that is missing."""
+    module, name = _BUILT_IN[url.scheme]
+    try:
+        factory: Factory = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if module not in _EXTRAS:
+            raise
+        extra = f"cairn-workflows[{_EXTRAS[module]}]"
+        text = f"its driver is not installed ({error}); install it with: pip install '{extra}'"
+        raise StoreUrlInvalid([Fault(url.safe, text)]) from error
+    return factory
 
 
 def _unknown(name: str, known: tuple[str, ...] | list[str], problem: str = "unknown option") -> str:
