@@ -6,16 +6,14 @@ Pure but for the user's reducers, which the caller loads.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-
-import orjson
 
 from cairn_runtime.channels.cells import Cells, LoadFunction, build_cells
 from cairn_runtime.engine.graph import Graph, build_graph
 from cairn_runtime.engine.retry import RetrySettings, resolve
 from cairn_runtime.model.edges import edges
 from cairn_runtime.model.expressions import Expression, compile_expression
+from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import CheckpointPolicy, Spec, Step, Workflow
 
@@ -98,17 +96,6 @@ def compile_workflow(workflow: Workflow, load: LoadFunction) -> CompiledWorkflow
         timeout_seconds=spec.timeout,
         graph_hash=graph_hash(spec),
     )
-
-
-def graph_hash(spec: Spec) -> str:
-    """SHA-256 of what makes two specs the same workflow: steps, state, code, image and input."""
-    kept = spec.model_dump(
-        mode="json",
-        by_alias=True,
-        include={"steps", "state", "code", "code_from", "image", "input"},
-        exclude_defaults=True,
-    )
-    return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _compile_step(

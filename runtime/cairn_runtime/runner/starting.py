@@ -15,8 +15,8 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from cairn_runtime.engine.compiled import graph_hash
 from cairn_runtime.errors import SpecChanged, Superseded
+from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.ids import new_id, run_id_for
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
