@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import pytest
 
-_CASES = "changes claims commits deletion history machine opening progress pruning runs signals"
+_CASES = "changes claims commits deletion deliveries history machine opening progress pruning runs signals"
 
 # Here, because it must come before the modules are loaded: their asserts explain themselves like any test's.
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _CASES.split()))

@@ -6,6 +6,7 @@ from cairn_runtime.store.contract.changes import TestChanges
 from cairn_runtime.store.contract.claims import TestClaims, TestHeartbeats
 from cairn_runtime.store.contract.commits import TestCommits, TestLostReplies
 from cairn_runtime.store.contract.deletion import TestDeletion
+from cairn_runtime.store.contract.deliveries import TestDeliveries
 from cairn_runtime.store.contract.history import TestHistory
 from cairn_runtime.store.contract.machine import TestAgainstAModel
 from cairn_runtime.store.contract.opening import TestOpening
@@ -20,6 +21,7 @@ __all__ = [
     "TestClaims",
     "TestCommits",
     "TestDeletion",
+    "TestDeliveries",
     "TestGaps",
     "TestHeartbeats",
     "TestHistory",
