@@ -169,3 +169,9 @@ class Pod(Model):
     termination_grace_period: Duration = Field(
         default=30.0, description="Time between SIGTERM and SIGKILL, for running tasks to finish."
     )
+    pending_timeout: PositiveDuration | None = Field(
+        default=None,
+        description="How long the pod may be Pending: waiting for a node, an image, a volume. After that the"
+        " run fails, with what the pod waited for as the message. Null: it waits for ever, and a condition"
+        " says for what.",
+    )

@@ -211,6 +211,12 @@ class Spec(Model):
         description="What happens to the rows in the store when the Workflow is deleted:"
         " `Retain` keeps them, `Delete` removes them.",
     )
+    ttl_after_finished: PositiveDuration | None = Field(
+        default=None,
+        description="How long after its end a Succeeded, Failed or Cancelled Workflow is deleted from the"
+        " cluster; a resume before that starts the count anew. What happens to the rows in the store says"
+        " `deletionPolicy`. Null: it is kept.",
+    )
 
 
 class Workflow(Model):
