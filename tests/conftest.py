@@ -2,14 +2,30 @@
 
 Tests are told apart by directory, not by marks: `unit` (no network, no sleep), `contract` (one suite over
 every store), `crash` (real processes, really killed).
+The last two may ask for servers; the fixtures below start none before a test does.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.servers.fixtures import (  # noqa: F401 - fixtures
+    SESSION,
+    postgres_url,
+    private_postgres,
+    private_redis,
+    proxy_to,
+    redis_url,
+    servers,
+    servers_session,
+    shared_postgres,
+    shared_redis,
+)
+from tests.servers.sessions import Session
+from tests.servers.shared import end_shared
 
 # A deadline would be a timed assert: a slow machine is no fault of the code.
 # In CI the same examples are drawn each time, so that a red build is about the change; at home new ones.
@@ -30,3 +46,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for name in [n for n in os.environ if n.startswith("CAIRN_") and not n.startswith("CAIRN_TEST_")]:
         del os.environ[name]
+    words = getattr(config, "workerinput", {}).get("servers")
+    config.stash[SESSION] = Session.new() if words is None else Session.shared(words)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker whose servers it shares."""
+    node.workerinput["servers"] = node.config.stash[SESSION].words
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the servers that were started, when all tests are done."""
+    if not hasattr(config, "workerinput"):
+        end_shared(config.stash[SESSION])
