@@ -40,6 +40,7 @@ check: $(READY) ## Format, lint, types, import walls, generated pages; changes n
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python docs/generate_cli.py --check
+	@$(BIN)/python docs/generate_crds.py --check
 
 bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
 	@$(BIN)/python -m bench $(ARGS)
@@ -47,9 +48,10 @@ bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
 format: $(READY) ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-docs: $(READY) ## Write docs/reference again from the code
+docs: $(READY) ## Write docs/reference and crds again from the code
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/generate_cli.py
+	@$(BIN)/python docs/generate_crds.py
 
 clean: ## Remove caches and build products; keeps .venv and .cairn
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
