@@ -77,6 +77,8 @@ class Attempts:
     """Head when it was counted: a newer one starts the count of crashes again."""
     restarts: int = 0
     """Crashes in a row with no new checkpoint between them."""
+    total: int = 0
+    """Crashes in all: what people see as RESTARTS."""
     disruptions: int = 0
     """Ends in a row that were nobody's fault: infrastructure, a store without answer."""
     cause: str = ""
@@ -131,12 +133,14 @@ class World:
     faults: tuple[Fault, ...] = ()
     wanted: str = ""
     """Id of the run that the spec asks for: uuid5(uid, resume.nonce or "")."""
+    served: bool = False
+    """Whether the store has that run: a nonce is served once, for ever."""
     run: Run | None = None
-    """Its row; None: not made yet, or deleted."""
-    current: Run | None = None
-    """The newest run of this Workflow, made by whatever nonce: what goes on where `wanted` cannot be made."""
+    """The newest run of this Workflow, made by whatever nonce; None: there is none yet."""
+    head: Checkpoint | None = None
+    """Header of its newest checkpoint."""
     origin: Origin | None = None
-    """Only where the spec has `resume` and its run is not made."""
+    """Only where the spec has `resume` and its run is not made; None with `checkpoint: start`."""
     pods: tuple[PodFacts, ...] = ()
     signals: tuple[Signal, ...] = ()
     """Unconsumed signals; read only where the run is parked."""
@@ -145,9 +149,11 @@ class World:
     suspect: bool = False
     """Whether so many runs look silent at once that the store, and not the runners, is the likely cause."""
     store_error: tuple[str, str] | None = None
-    """Reason and message where the store did not answer; then `run`, `current` and `origin` say nothing."""
+    """Reason and message where the store did not answer; then `run`, `head` and `origin` say nothing."""
     create_error: tuple[str, str] | None = None
     """Reason and the API's words where the last pod of this run could not be made."""
+    trouble: tuple[str, str] | None = None
+    """Reason and message where another action of the pass before was refused, by the store or the API."""
 
 
 # -- decided ----------------------------------------------

@@ -14,7 +14,7 @@ Rules of every store
     5. *Atomic.* All checkpoints of a commit and its row change become visible together or not at all.
     6. *Nothing is revived.* After `delete_run` a tombstone keeps the epoch; the run is `RunNotFound`.
 
-Only `create_run, claim, send, pin, hold, release_hold, prune, delete_run` work without the fence.
+Only `create_run, claim, annotate, send, pin, hold, release_hold, prune, delete_run` work without the fence.
 Listings of a run's parts (`checkpoints, signals, progress, pins, holds, gaps`) are empty for an unknown run.
 A store has one clock, its own (a server's where there is one): every time in its rows comes from it, but for
 `Checkpoint.created_at`, which is the writer's and part of what is hashed.
@@ -51,7 +51,10 @@ class Fence(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The newest checkpoint of a run and who holds it; seq 0 and empty strings before the first."""
+    """The newest checkpoint of a run and who holds it; seq 0 and empty strings before the first.
+
+    The last three are what `Run` says under the same names: enough to see that a runner lives or is needed.
+    """
 
     seq: int
     id: str
@@ -59,6 +62,9 @@ class Head(NamedTuple):
     epoch: int
     phase: Phase
     updated_at: datetime
+    heartbeat_at: datetime | None = None
+    wake_at: datetime | None = None
+    signals_pending: int = 0
 
 
 class Checkpoint(NamedTuple):
@@ -142,6 +148,8 @@ class NewRun:
     origin: Origin | None = None
     trace_id: str = ""
     spec_version: int = 1
+    annotations: JSONObject = field(default_factory=dict)
+    """Notes of whoever made the run; see `Store.annotate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +202,8 @@ class Run:
     """When the holder last showed itself: a claim, a commit or a heartbeat; None before the first claim."""
     runner: str
     """Version of the runner that last said so, e.g. `0.1.0`; empty before."""
+    annotations: JSONObject = field(default_factory=dict)
+    """Notes beside the run: no part of its history, and no runner reads them."""
 
     @property
     def fence(self) -> Fence:
@@ -357,6 +367,15 @@ class Store(Protocol):
             Superseded: fence or head are not the row's and the write was not ours.
             RunNotFound: no such run, or deleted; never a new row.
             StoreUnavailable: no answer; send the same again.
+        """
+
+    async def annotate(self, run_id: str, changes: JSONObject) -> None:
+        """Set notes beside a run by name; null takes one away. The last one who writes a name wins.
+
+        They are no part of its history: neither `updated_at` nor `changed` tells of them.
+
+        Raises:
+            RunNotFound: no such run, or deleted.
         """
 
     async def heartbeat(self, run_id: str, fence: Fence) -> Beat:

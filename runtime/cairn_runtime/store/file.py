@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,7 @@ from cairn_runtime.errors import (
     StoreUrlInvalid,
 )
 from cairn_runtime.model.ids import from_wire, new_id, to_wire, utc_now
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     FOUND_AT_MOST,
     Beat,
@@ -50,6 +52,7 @@ from cairn_runtime.store.file_records import (
     commit_line,
     create_line,
     hold_line,
+    note_line,
     pin_line,
     release_line,
     send_line,
@@ -172,7 +175,13 @@ class BlockingFile:
     async def heads(self, run_ids: list[str]) -> dict[str, Head]:
         """Read many heads at once."""
         check_heads(run_ids)
-        return {run_id: ledger.head for run_id in run_ids if (ledger := self._runs.rows(run_id)) is not None}
+        found: dict[str, Head] = {}
+        for run_id in run_ids:
+            ledger = self._runs.rows(run_id)
+            if ledger is not None:
+                alive_at = _later(ledger.alive_at, self._beat(run_id))
+                found[run_id] = ledger.head._replace(heartbeat_at=alive_at)
+        return found
 
     async def changed(self, cursor: str) -> tuple[list[str], str]:
         """Name the runs whose log changed since the cursor, as this opening has seen it."""
@@ -199,6 +208,15 @@ class BlockingFile:
                 if self._runs.holder_of(checkpoint.id) is not None:
                     raise HistoryConflict(f"another checkpoint has the id {checkpoint.id}")
             run.append(commit_line(write_id, checkpoints, outcome, self._clock()))
+
+    async def annotate(self, run_id: str, changes: JSONObject) -> None:
+        """Set notes beside a run."""
+        run = self._runs.known(run_id)
+        with self._runs.locked(run):
+            if run.there.noted(changes):
+                run.sync()
+            else:
+                run.append(note_line(changes))
 
     async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
         """Say that the holder of the fence lives."""
@@ -335,10 +353,10 @@ class BlockingFile:
     def _row(self, run: RunLog) -> Run:
         """Build a run's row; its heartbeat stands in a file of its own."""
         row = run.there.row
-        beat = _beat_of(run.folder / "heartbeat")
-        if beat is None or (row.heartbeat_at is not None and row.heartbeat_at > beat):
-            return row
-        return Run(**{name: getattr(row, name) for name in Run.__slots__} | {"heartbeat_at": beat})
+        return replace(row, heartbeat_at=_later(row.heartbeat_at, self._beat(run.run_id)))
+
+    def _beat(self, run_id: str) -> datetime | None:
+        return _beat_of(self._runs.folder / run_id / "heartbeat")
 
     def _forget_dead_holds(self, run: RunLog) -> None:
         """Take away holds that count no more; the lock is held."""
@@ -391,6 +409,10 @@ def _check_mark(root: Path) -> None:
         raise StoreTooNew(
             f"{root} has schema version {schema}, written by a newer release; this one knows {SCHEMA_VERSION}"
         )
+
+
+def _later(a: datetime | None, b: datetime | None) -> datetime | None:
+    return max((moment for moment in (a, b) if moment is not None), default=None)
 
 
 def _beat_of(path: Path) -> datetime | None:

@@ -95,7 +95,10 @@ def read_line(raw: bytes) -> Line:
 
 def create_line(new: NewRun, now: datetime) -> bytes:
     """The first line of a run."""
-    return line_of("create", {"at": to_wire(now), "run": _new_out(new), "manifest": new.manifest})
+    return line_of(
+        "create",
+        {"at": to_wire(now), "run": _new_out(new), "manifest": new.manifest, "annotations": new.annotations},
+    )
 
 
 def claim_line(claim_id: str, runner: str, now: datetime) -> bytes:
@@ -122,6 +125,11 @@ def send_line(signal: NewSignal, now: datetime) -> bytes:
     return line_of("send", _signal_out(now, signal))
 
 
+def note_line(changes: JSONObject) -> bytes:
+    """Notes beside the run, set or taken away."""
+    return line_of("note", {"changes": changes})
+
+
 def pin_line(seq: int, *, pinned: bool) -> bytes:
     """A pin, set or let go."""
     return line_of("pin", {"seq": seq, "pinned": pinned})
@@ -144,6 +152,7 @@ def state_line(ledger: Ledger) -> bytes:
     body |= {
         "run": _new_out(new),
         "manifest": orjson.loads(ledger.manifest),
+        "annotations": orjson.loads(ledger.annotations),
         "deleted": ledger.deleted,
         "created": to_wire(ledger.created_at),
         "updated": to_wire(ledger.updated_at),
@@ -204,6 +213,16 @@ def _replay(ledger: Ledger | None, run_id: str, line: Line) -> Ledger:
             ledger.apply_claim(body["claim"], body["runner"], from_wire(body["at"]))
         case "send":
             ledger.apply_send(_signal_in(body), from_wire(body["at"]))
+        case "note":
+            ledger.apply_annotate(body["changes"])
+        case _:
+            _replay_keeping(ledger, line)
+    return ledger
+
+
+def _replay_keeping(ledger: Ledger, line: Line) -> None:
+    body = line.body
+    match line.kind:
         case "pin":
             ledger.apply_pin(body["seq"], pinned=body["pinned"])
         case "hold":
@@ -213,7 +232,6 @@ def _replay(ledger: Ledger | None, run_id: str, line: Line) -> Ledger:
                 ledger.apply_release(child)
         case kind:
             raise Damaged(f'there are no lines "{kind}"')
-    return ledger
 
 
 def _replay_commit(ledger: Ledger, run_id: str, body: dict[str, Any]) -> None:
@@ -302,6 +320,7 @@ def _new_in(run_id: str, body: dict[str, Any]) -> NewRun:
         origin=origin_in(raw["origin"]),
         trace_id=raw["trace"],
         spec_version=raw["spec"],
+        annotations=body.get("annotations", {}),
     )
 
 

@@ -16,7 +16,7 @@ from itertools import islice
 import orjson
 
 from cairn_runtime.errors import HistoryConflict, RunNotFound, Superseded, WaitClosed
-from cairn_runtime.model.values import copy_json
+from cairn_runtime.model.values import JSONObject, copy_json
 from cairn_runtime.store.base import (
     FINISHED,
     Checkpoint,
@@ -32,7 +32,7 @@ from cairn_runtime.store.base import (
     Wait,
 )
 from cairn_runtime.store.pruning import gaps_with
-from cairn_runtime.store.rows import absent, wait_is_open, was_written
+from cairn_runtime.store.rows import absent, annotated, wait_is_open, was_written
 
 
 @dataclass(slots=True)
@@ -42,6 +42,8 @@ class Ledger:
     new: NewRun
     """As given, but for the manifest, which is kept as bytes so that nobody can change it."""
     manifest: bytes
+    annotations: bytes
+    """Kept as bytes too."""
     created_at: datetime
     updated_at: datetime
     alive_at: datetime | None = None
@@ -73,8 +75,9 @@ class Ledger:
     @classmethod
     def begin(cls, new: NewRun, now: datetime) -> Ledger:
         """Make the rows of a new run."""
-        kept = replace(new, manifest={}, thread=new.thread or new.workflow)
-        return cls(new=kept, manifest=orjson.dumps(new.manifest), created_at=now, updated_at=now)
+        kept = replace(new, manifest={}, annotations={}, thread=new.thread or new.workflow)
+        manifest, annotations = orjson.dumps(new.manifest), orjson.dumps(new.annotations)
+        return cls(kept, manifest, annotations, created_at=now, updated_at=now)
 
     @property
     def row(self) -> Run:
@@ -108,12 +111,23 @@ class Ledger:
             updated_at=self.updated_at,
             heartbeat_at=self.alive_at,
             runner=self.runner,
+            annotations=orjson.loads(self.annotations),
         )
 
     @property
     def head(self) -> Head:
         """The newest checkpoint and who holds the run."""
-        return Head(self.head_seq, self.head_id, self.head_hash, self.epoch, self.phase, self.updated_at)
+        return Head(
+            self.head_seq,
+            self.head_id,
+            self.head_hash,
+            self.epoch,
+            self.phase,
+            self.updated_at,
+            self.alive_at,
+            self.wake_at,
+            self.signals_pending,
+        )
 
     @property
     def signals_pending(self) -> int:
@@ -230,6 +244,15 @@ class Ledger:
         self.updated_at = now
         return stored
 
+    def noted(self, changes: JSONObject) -> bool:
+        """Whether the notes say so already."""
+        notes = orjson.loads(self.annotations)
+        return bool(annotated(notes, changes) == notes)
+
+    def apply_annotate(self, changes: JSONObject) -> None:
+        """Lay changes over the notes."""
+        self.annotations = orjson.dumps(annotated(orjson.loads(self.annotations), changes))
+
     def apply_pin(self, seq: int, *, pinned: bool) -> None:
         """Pin a checkpoint or let it go."""
         (self.pins.add if pinned else self.pins.discard)(seq)
@@ -258,7 +281,7 @@ class Ledger:
         self.deleted = True
         self.updated_at = now
         self.new = replace(self.new, origin=None, folder=None)
-        self.manifest = b"{}"
+        self.manifest = self.annotations = b"{}"
         self.waits = ()
         for rows in (
             self.rows,

@@ -26,6 +26,7 @@ from cairn_runtime.errors import (
     StoreUrlInvalid,
 )
 from cairn_runtime.model.ids import new_id, utc_now
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     FOUND_AT_MOST,
     Beat,
@@ -250,6 +251,12 @@ class MemoryStore:
                     place.metadata[checkpoint.id] = orjson.dumps(checkpoint.metadata)
             ledger.apply_commit(write_id, checkpoints, outcome, self._clock())
             place.touch(run_id)
+
+    async def annotate(self, run_id: str, changes: JSONObject) -> None:
+        """Set notes beside a run."""
+        place = self._place
+        with place.lock:
+            place.ledger(run_id).apply_annotate(changes)
 
     async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
         """Say that the holder of the fence lives."""

@@ -106,6 +106,12 @@ def still_held(run_id: str, held: Mapping[int, AbstractSet[str]]) -> HistoryConf
     )
 
 
+def annotated(annotations: JSONObject, changes: JSONObject) -> JSONObject:
+    """Lay changes over notes; null takes one away."""
+    laid = {**annotations, **changes}
+    return {name: value for name, value in laid.items() if value is not None}
+
+
 def moment_out(moment: datetime | None) -> str | None:
     """Write a moment, or None."""
     return None if moment is None else to_wire(moment)

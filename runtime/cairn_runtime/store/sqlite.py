@@ -30,6 +30,7 @@ from cairn_runtime.errors import (
     WaitClosed,
 )
 from cairn_runtime.model.ids import to_wire, utc_now
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     FINISHED,
     FOUND_AT_MOST,
@@ -48,6 +49,7 @@ from cairn_runtime.store.opening import StoreUrl, timeout_option
 from cairn_runtime.store.places import free_bytes
 from cairn_runtime.store.rows import (
     absent,
+    annotated,
     check_claim,
     check_commit,
     check_heads,
@@ -266,6 +268,15 @@ class BlockingSQLite(SQLiteRetention):
             ours = self._db.maybe("our_row_write", run=run, write_id=values["write_id"]) is not None
         if not ours:
             raise Superseded(run_id)
+
+    async def annotate(self, run_id: str, changes: JSONObject) -> None:
+        """Set notes beside a run."""
+        run = self._number(run_id)
+        with self._db.write():
+            self._guard(run, run_id)
+            noted = self._db.one("annotations", run=run)[0]
+            whole = orjson.dumps(annotated(orjson.loads(noted), changes)).decode()
+            self._db.execute("annotate", {"run": run, "annotations": whole})
 
     async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
         """Say that the holder of the fence lives."""

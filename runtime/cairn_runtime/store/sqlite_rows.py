@@ -91,6 +91,7 @@ def run_columns(new: NewRun, now: datetime) -> dict[str, Any]:
         "trace_id": new.trace_id,
         "spec_version": new.spec_version,
         "now": to_wire(now),
+        "annotations": orjson.dumps(new.annotations).decode(),
     }
 
 
@@ -106,6 +107,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
         columns["manifest"] = orjson.loads(columns["manifest"])
         columns["origin"] = None if origin is None else origin_in(orjson.loads(origin))
         columns["waits"] = waits_of(row[0], columns["waits"])
+        columns["annotations"] = orjson.loads(columns["annotations"])
         for name in ("wake_at", "created_at", "updated_at", "heartbeat_at"):
             columns[name] = moment_in(columns[name])
         _check_types(columns)
@@ -124,11 +126,12 @@ def _check_types(columns: dict[str, Any]) -> None:
 
 def head_of(run_id: str, row: tuple[Any, ...]) -> Head:
     """Read a head from the columns of `head`. Raises `CheckpointCorrupted`."""
-    seq, id_, hash_, epoch, phase, updated_at = row
+    seq, id_, hash_, epoch, phase, updated_at, heartbeat_at, wake_at, pending = row
     try:
-        if tuple(map(type, row)) != (int, str, str, int, str, str):
+        if tuple(map(type, row[:6])) != (int, str, str, int, str, str):
             raise TypeError("a column has another type")  # noqa: TRY301 - one way out for every damaged column
-        return Head(seq, id_, hash_, epoch, phase, from_wire(updated_at))
+        moments = (from_wire(updated_at), moment_in(heartbeat_at), moment_in(wake_at))
+        return Head(seq, id_, hash_, epoch, phase, *moments, int(pending))
     except (ValueError, TypeError) as error:
         raise CheckpointCorrupted(f"the row of run {run_id} is damaged: {error}") from error
 

@@ -22,6 +22,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from cairn_runtime.errors import CairnError, StoreUnusable
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     Beat,
     Checkpoint,
@@ -238,6 +239,10 @@ class ThreadedStore:
         if self.alone() and self._thread is not None and self._thread.carry_out_here(call):
             return
         await self._on_thread(call)
+
+    async def annotate(self, run_id: str, changes: JSONObject) -> None:
+        """See `Store.annotate`."""
+        await self._on_thread(self._inner.annotate(run_id, changes))
 
     async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
         """See `Store.heartbeat`."""

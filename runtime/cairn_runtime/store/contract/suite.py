@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cairn_runtime.store.contract.annotations import TestAnnotations, TestHeads
 from cairn_runtime.store.contract.changes import TestChanges
 from cairn_runtime.store.contract.claims import TestClaims, TestHeartbeats
 from cairn_runtime.store.contract.commits import TestCommits, TestLostReplies
@@ -17,12 +18,14 @@ from cairn_runtime.store.contract.signals import TestSignals
 
 __all__ = [
     "TestAgainstAModel",
+    "TestAnnotations",
     "TestChanges",
     "TestClaims",
     "TestCommits",
     "TestDeletion",
     "TestDeliveries",
     "TestGaps",
+    "TestHeads",
     "TestHeartbeats",
     "TestHistory",
     "TestHolds",

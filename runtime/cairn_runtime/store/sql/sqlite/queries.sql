@@ -10,9 +10,9 @@ SELECT run FROM runs WHERE run_id = :run_id;
 
 -- name: create_run
 INSERT INTO runs (run_id, workflow, thread, manifest, graph_hash, key_base, folder, origin, trace_id,
-                  spec_version, created_at)
+                  spec_version, created_at, annotations)
 VALUES (:run_id, :workflow, :thread, :manifest, :graph_hash, :key_base, :folder, :origin, :trace_id,
-        :spec_version, :now);
+        :spec_version, :now, :annotations);
 
 -- name: create_head
 INSERT INTO heads (run, epoch, claim_id, runner, head_seq, head_id, head_hash, phase, reason, message, waits,
@@ -30,7 +30,7 @@ SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.f
        h.waits, h.wake_at, h.checkpoints, h.bytes,
        (SELECT count(*) FROM signals s WHERE s.run = r.run AND s.consumed = 0) AS signals_pending,
        r.created_at, h.updated_at,
-       coalesce(max(h.alive_at, b.at), h.alive_at, b.at) AS heartbeat_at, h.runner
+       coalesce(max(h.alive_at, b.at), h.alive_at, b.at) AS heartbeat_at, h.runner, r.annotations
 FROM runs r JOIN heads h USING (run) LEFT JOIN heartbeats b USING (run)
 WHERE r.run_id = :run_id AND h.deleted = 0;
 
@@ -61,8 +61,10 @@ ORDER BY r.created_at DESC, r.run_id DESC LIMIT :limit;
 SELECT created_at FROM runs WHERE run_id = :run_id;
 
 -- name: head
-SELECT h.head_seq, h.head_id, h.head_hash, h.epoch, h.phase, h.updated_at
-FROM heads h JOIN runs r USING (run)
+SELECT h.head_seq, h.head_id, h.head_hash, h.epoch, h.phase, h.updated_at,
+       coalesce(max(h.alive_at, b.at), h.alive_at, b.at) AS heartbeat_at, h.wake_at,
+       (SELECT count(*) FROM signals s WHERE s.run = h.run AND s.consumed = 0) AS signals_pending
+FROM heads h JOIN runs r USING (run) LEFT JOIN heartbeats b USING (run)
 WHERE r.run_id = :run_id AND h.deleted = 0;
 
 -- name: changed
@@ -122,6 +124,12 @@ SELECT key, write_id FROM checkpoints WHERE key BETWEEN :first AND :last;
 
 -- name: our_row_write
 SELECT 1 FROM row_writes WHERE run = :run AND write_id = :write_id;
+
+-- name: annotations
+SELECT annotations FROM runs WHERE run = :run;
+
+-- name: annotate
+UPDATE runs SET annotations = :annotations WHERE run = :run;
 
 -- name: heartbeat
 INSERT INTO heartbeats (run, at)
@@ -234,7 +242,7 @@ SET deleted = 1, waits = '[]', message = '', updated_at = :now, change = (SELECT
 WHERE run = :run;
 
 -- name: empty_run
-UPDATE runs SET manifest = '{}', origin = NULL, folder = NULL WHERE run = :run;
+UPDATE runs SET manifest = '{}', origin = NULL, folder = NULL, annotations = '{}' WHERE run = :run;
 
 -- name: drop_checkpoints
 DELETE FROM checkpoints WHERE key BETWEEN :first AND :last;

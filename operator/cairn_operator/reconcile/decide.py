@@ -1,0 +1,281 @@
+"""From one World to one Plan, without I/O; the first rule that fits wins.
+
+    no answer from the store ......... wait, say so
+    the wanted run is not made ....... make it: hold the origin, end the old run, create the new one
+    it cannot be made ................ say why; the run that there is goes on
+    the run is finished .............. tidy up; delete the Workflow when its time is over
+    suspended ........................ drain, start nothing
+    its runner lives ................. leave it alone, unless it is silent or pending for too long
+    its runner ended, or there is none count why, pause, start the next one; or give the run up
+
+Every prefix of a plan's actions leaves a world from which the same rules come to the same end: that is what
+the property test walks through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cairn_operator.reconcile import checks
+from cairn_operator.reconcile.state import (
+    Action,
+    Annotate,
+    Attempts,
+    CreateRun,
+    DeletePod,
+    DeleteWorkflow,
+    EndRun,
+    Hold,
+    Plan,
+    PodFacts,
+    ReleaseHold,
+    StartRunner,
+    World,
+)
+from cairn_operator.reconcile.status import status_of
+from cairn_runtime.model.fingerprints import graph_hash
+from cairn_runtime.model.values import JSONObject
+from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.store.base import NewRun, Outcome, Run
+from cairn_runtime.store.base import Origin as RunOrigin
+
+STORE_PAUSE_SECONDS = 5.0
+"""How soon a store that did not answer is asked again; the queue's own back-off comes on top."""
+LOOK_AGAIN_SECONDS = 30.0
+"""A live runner rings by its commits; this only bounds how late its silence is seen."""
+_LONGEST_PAUSE_SECONDS = 30.0
+_REFUSED_PAUSE_SECONDS, _LONGEST_REFUSED_SECONDS = 5.0, 300.0
+_DOUBLINGS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept, and under which name this installation writes."""
+
+    installation: str
+    finished_pods: int = 3
+    finished_pods_seconds: float = 3600.0
+
+
+def decide(world: World, keeping: Keeping) -> Plan:
+    """Decide what to do next about one Workflow."""
+    if world.store_error is not None:
+        return Plan((), status_of(world), STORE_PAUSE_SECONDS)
+    making = _make(world, keeping)
+    if making:
+        return Plan(making, status_of(world))
+    if world.run is None:
+        return Plan((), status_of(world))
+    actions, again = _go_on(world, world.run, keeping)
+    tidied = tuple(_delete(pod, "it is over") for pod in _outlived(world, keeping))
+    return Plan((*_strays(world), *actions, *tidied), status_of(world), again)
+
+
+# -- making runs ----------------------------------------------
+
+
+def _make(world: World, keeping: Keeping) -> tuple[Action, ...]:
+    """Make the run that the spec asks for; empty: it is there, or cannot be made."""
+    manifest, accepted = world.manifest, world.accepted
+    if world.served or manifest is None or accepted is None:
+        return ()
+    origin = world.origin
+    if manifest.spec.resume is not None and not checks.asks_for_start(manifest):
+        if origin is None or origin.checkpoint is None or origin.run is None:
+            return ()
+        hold = Hold(origin.checkpoint.id, world.wanted)
+        if world.run is not None and not world.run.finished:
+            # Only once its runner can write no more is it certain what `latest` means: then we look again.
+            return (hold, _end_for(world, world.run))
+        return (hold, CreateRun(_new_run(world, manifest, accepted, keeping)))
+    if world.run is not None and not world.run.finished:
+        return (_end_for(world, world.run),)
+    return (CreateRun(_new_run(world, manifest, accepted, keeping)),)
+
+
+def _end_for(world: World, run: Run) -> EndRun:
+    text = f"run {world.wanted} takes its place"
+    return EndRun(run.run_id, run.epoch, Outcome("Cancelled", "Forked", text))
+
+
+def _new_run(world: World, manifest: Workflow, accepted: JSONObject, keeping: Keeping) -> NewRun:
+    origin = _run_origin(world, manifest)
+    parent = world.origin.run if world.origin is not None else None
+    key_base = world.wanted
+    if parent is not None and origin is not None and origin.plain and origin.seq == parent.head_seq:
+        key_base = parent.key_base
+    annotations: JSONObject = {
+        "installation": keeping.installation,
+        "deletionPolicy": manifest.spec.deletion_policy,
+    }
+    return NewRun(
+        run_id=world.wanted,
+        workflow=world.workflow.key,
+        manifest=accepted,
+        graph_hash=graph_hash(manifest.spec),
+        key_base=key_base,
+        origin=origin,
+        trace_id=parent.trace_id if parent is not None else "",
+        annotations=annotations,
+    )
+
+
+def _run_origin(world: World, manifest: Workflow) -> RunOrigin | None:
+    found, resume = world.origin, manifest.spec.resume
+    if resume is None or found is None or found.checkpoint is None:
+        return None
+    row = found.checkpoint
+    return RunOrigin(
+        row.run_id,
+        row.seq,
+        row.id,
+        dict(resume.state_patch),
+        resume.as_step,
+        tuple(resume.steps),
+        tuple(resume.skip),
+    )
+
+
+# -- going on ----------------------------------------------
+
+
+def _go_on(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, ...], float | None]:
+    """What to do about the run that there is, and when to look again."""
+    noted = _noted(world, run)
+    if run.finished:
+        return _finished(world, run, keeping)
+    pod = checks.runner_pod(world)
+    if checks.suspended(world.manifest):
+        drain = pod is not None and not pod.over and not pod.deleting
+        return (*noted, *((_delete(pod, "the Workflow is suspended"),) if drain and pod else ())), None
+    if pod is not None and not pod.over:
+        actions, again = _alive(world, run, pod)
+    else:
+        actions, again = _next_attempt(world, run, pod)
+    return (*noted, *actions), again
+
+
+def _noted(world: World, run: Run) -> tuple[Action, ...]:
+    """Keep in the row what the sweep must know once the object is gone."""
+    if world.manifest is None or world.manifest.spec.deletion_policy == run.annotations.get("deletionPolicy"):
+        return ()
+    return (Annotate(run.run_id, {"deletionPolicy": world.manifest.spec.deletion_policy}),)
+
+
+def _finished(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, ...], float | None]:
+    over = [pod for pod in world.pods if pod.over]
+    again = keeping.finished_pods_seconds if over else None
+    noted = _noted(world, run)
+    ttl = world.manifest.spec.ttl_after_finished if world.manifest is not None else None
+    if ttl is None:
+        return noted, again
+    left = (run.updated_at + timedelta(seconds=ttl) - world.now).total_seconds()
+    if left <= 0:
+        return (*noted, DeleteWorkflow()), None
+    return noted, left if again is None else min(left, again)
+
+
+def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], float | None]:
+    """Its process lives or is about to: leave it alone, unless it is silent or pending for too long."""
+    if checks.silent(world, pod):
+        gone = () if pod.deleting else (_delete(pod, "its runner is silent"),)
+        return (*gone, StartRunner(run.run_id, run.epoch)), None
+    released = (ReleaseHold(run.run_id),) if _forked_well(world, run) else ()
+    limit = world.manifest.spec.pod.pending_timeout if world.manifest is not None else None
+    if limit is None or pod.running_since is not None or pod.deleting:
+        return released, LOOK_AGAIN_SECONDS
+    left = (pod.created_at + timedelta(seconds=limit) - world.now).total_seconds()
+    if left > 0:
+        return released, left
+    why = f": {pod.waiting_message}" if pod.waiting_message else ""
+    text = f"pod {pod.name} was pending for longer than pendingTimeout ({limit:g} seconds){why}"
+    return (_end(run, "PendingTimeout", text),), None
+
+
+def _forked_well(world: World, run: Run) -> bool:
+    """Whether a fork has just got a checkpoint of its own, so that nobody needs to keep its origin."""
+    head = world.workflow.status.get("head")
+    shown = (
+        head.get("seq", 0) if isinstance(head, dict) and world.workflow.status.get("run") == run.run_id else 0
+    )
+    return run.origin is not None and run.head_seq > 0 and not shown
+
+
+def _next_attempt(world: World, run: Run, pod: PodFacts | None) -> tuple[tuple[Action, ...], float | None]:
+    """No process works on the run: wait for an answer, count why the last one ended, start the next."""
+    if run.epoch == 0:
+        return (StartRunner(run.run_id, 0),), None
+    cause = _cause(world, pod)
+    if run.phase == "Waiting" and cause.kind in ("Done", "Disrupted") and not world.create_error:
+        return _parked(world, run)
+    if cause.kind == "Unusable":
+        return (_end(run, cause.reason, cause.message),), None
+    note = checks.attempts_of(run)
+    if note.epoch != run.epoch:
+        note = checks.counted(run, cause, (pod.ended_at if pod is not None else None) or world.now)
+        return (Annotate(run.run_id, {"attempts": checks.attempts_out(note)}),), None
+    return _after_pause(world, run, note)
+
+
+def _cause(world: World, pod: PodFacts | None) -> checks.Cause:
+    if pod is None and world.create_error is not None:
+        return checks.Cause("Disrupted", *world.create_error)
+    return checks.cause_of(pod)
+
+
+def _parked(world: World, run: Run) -> tuple[tuple[Action, ...], float | None]:
+    if checks.due(run, world.signals, world.now):
+        return (StartRunner(run.run_id, run.epoch),), None
+    if run.wake_at is None:
+        return (), None
+    return (), max((run.wake_at - world.now).total_seconds(), 0.0)
+
+
+def _after_pause(world: World, run: Run, note: Attempts) -> tuple[tuple[Action, ...], float | None]:
+    restart = world.manifest.spec.restart if world.manifest is not None else None
+    if restart is not None and note.restarts > restart.limit:
+        times = "time" if note.restarts == 1 else "times in a row"
+        text = (
+            f"the runner crashed {note.restarts} {times} with no new checkpoint; the last cause: {note.cause}"
+        )
+        return (_end(run, "CrashLoop", f"{text}: {note.message}" if note.message else text),), None
+    first, longest = (restart.base_delay, restart.max_delay) if restart is not None else (1.0, 300.0)
+    crash_pause = min(first * 2.0 ** min(note.restarts - 1, _DOUBLINGS), longest) if note.restarts else 0.0
+    left = _left(world.now, note.at, max(crash_pause, _gentle_pause(world, note)))
+    return ((StartRunner(run.run_id, run.epoch),), None) if left <= 0 else ((), left)
+
+
+def _gentle_pause(world: World, note: Attempts) -> float:
+    """Nobody is punished for the first disruption; what goes on for long must not become a storm."""
+    if world.create_error is not None:
+        return min(
+            _REFUSED_PAUSE_SECONDS * 2.0 ** min(max(note.disruptions - 1, 0), _DOUBLINGS),
+            _LONGEST_REFUSED_SECONDS,
+        )
+    if note.disruptions <= 1:
+        return 0.0
+    return min(2.0 ** min(note.disruptions - 2, _DOUBLINGS), _LONGEST_PAUSE_SECONDS)
+
+
+def _left(now: datetime, at: datetime | None, pause_seconds: float) -> float:
+    return 0.0 if at is None else (at + timedelta(seconds=pause_seconds) - now).total_seconds()
+
+
+# -- small ----------------------------------------------
+
+
+def _strays(world: World) -> tuple[Action, ...]:
+    return tuple(_delete(pod, "another run or epoch is the current one") for pod in checks.strays(world))
+
+
+def _outlived(world: World, keeping: Keeping) -> list[PodFacts]:
+    return checks.outlived(world, keep=keeping.finished_pods, keep_seconds=keeping.finished_pods_seconds)
+
+
+def _delete(pod: PodFacts, why: str) -> DeletePod:
+    return DeletePod(pod.name, pod.uid, why)
+
+
+def _end(run: Run, reason: str, message: str) -> EndRun:
+    return EndRun(run.run_id, run.epoch, Outcome("Failed", reason, message[: checks.MAX_MESSAGE]))

@@ -1,0 +1,232 @@
+"""The status of a Workflow, made of what was observed; never read back but for the times of its conditions.
+
+Conditions are the truth and `phase` is derived for people; their reasons are constant words.
+Everything has a bound, so that the status of a run of ten thousand steps stays small.
+`progress` counts steps that the run cannot come to any more: done, skipped, or not chosen. It is worked out
+from the graph and the head's `next`, so that no state is read, and at the end it is all of them.
+Source for Reconciling and Stalled: kstatus, the conventions of sigs.k8s.io/cli-utils.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cairn_operator.reconcile import checks
+from cairn_operator.reconcile.state import PodFacts, World
+from cairn_runtime.model.edges import edges
+from cairn_runtime.model.ids import to_wire
+from cairn_runtime.model.values import JSONObject, JSONValue
+from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.store.base import Run, Wait
+
+MAX_CURRENT_STEPS = 20
+MAX_WAITS = 20
+MAX_WORDS = 256
+"""Characters of a wait's message."""
+_SUSPECT = "many runners look silent at once; the store is the likely cause, and none is replaced"
+
+
+def status_of(world: World) -> JSONObject:
+    """Make the whole status."""
+    run, pod = world.run, checks.runner_pod(world)
+    phase = _phase(world, pod)
+    status: JSONObject = {
+        "observedGeneration": world.workflow.generation,
+        "phase": phase,
+        "conditions": _conditions(world, phase, pod),
+    }
+    if run is None:
+        # A store without answer takes nothing from what people already see.
+        return {**_kept(world), **status} if world.store_error is not None else status
+    attempts = checks.attempts_of(run)
+    status |= {
+        "run": run.run_id,
+        "epoch": run.epoch,
+        "pod": pod.name if pod is not None and not pod.over else "",
+        "progress": progress(world),
+        "currentSteps": _current_steps(world),
+        "waits": [_wait(wait) for wait in run.waits[:MAX_WAITS]],
+        "restarts": attempts.total,
+    }
+    if run.head_seq:
+        status["head"] = _head(world, run)
+    if (resumed := _last_resume(world, run)) is not None:
+        status["lastResume"] = resumed
+    if (error := _last_error(run, attempts.cause, attempts.message)) is not None:
+        status["lastError"] = error
+    return status
+
+
+# -- phase and conditions ----------------------------------------------
+
+
+def _phase(world: World, pod: PodFacts | None) -> str:
+    run = world.run
+    if run is None:
+        return str(world.workflow.status.get("phase", "Pending")) if world.store_error else "Pending"
+    if run.finished:
+        return run.phase
+    lives = pod is not None and not pod.over
+    if checks.suspended(world.manifest) and not lives:
+        return "Suspended"
+    if run.phase == "Waiting":
+        return "Waiting"
+    return "Running" if run.head_seq or (lives and pod is not None and pod.running_since) else "Pending"
+
+
+def _conditions(world: World, phase: str, pod: PodFacts | None) -> list[JSONValue]:
+    run = world.run
+    reason, message = (run.reason, run.message) if run is not None else ("", "")
+    accepted, degraded = _accepted(world), _degraded(world, pod)
+    finished = run is not None and run.finished
+    stalled = accepted[0] == "False" and (run is None or finished)
+    settled = stalled or finished or phase in ("Waiting", "Suspended")
+    wanted: dict[str, tuple[str, str, str]] = {
+        "Accepted": accepted,
+        "Running": _is(phase == "Running", "RunnerActive", phase or "Pending"),
+        "Waiting": _is(phase == "Waiting", "Parked", phase, _waits_for(run)),
+        "Suspended": _is(phase == "Suspended", "SuspendedBySpec", phase),
+        "Succeeded": _is(phase == "Succeeded", "Completed", phase),
+        "Failed": _is(phase == "Failed", reason or "Failed", phase, message),
+        "Degraded": degraded,
+        "Reconciling": _is(not settled, "InProgress", "Settled"),
+        "Stalled": ("True", accepted[1], accepted[2]) if stalled else ("False", "NotStalled", ""),
+    }
+    return [_condition(world, name, *values) for name, values in wanted.items()]
+
+
+def _is(truth: bool, yes: str, no: str, message: str = "") -> tuple[str, str, str]:  # noqa: FBT001 - a condition is one
+    return ("True", yes, message) if truth else ("False", no, "")
+
+
+def _accepted(world: World) -> tuple[str, str, str]:
+    if world.faults:
+        lines = [f"{fault.path}: {fault.message}" for fault in world.faults]
+        return "False", "ManifestInvalid", "\n".join(lines)
+    return "True", "Valid", ""
+
+
+def _degraded(world: World, pod: PodFacts | None) -> tuple[str, str, str]:
+    """The first thing that keeps the Workflow from going on as asked, in the order in which to mend them."""
+    origin = world.origin
+    unserved = not world.served and origin is not None and origin.checkpoint is None
+    found = (
+        world.store_error,
+        world.trouble,
+        (origin.reason, origin.message) if unserved and origin is not None else None,
+        world.create_error,
+        (pod.waiting, pod.waiting_message) if pod is not None and checks.stuck(pod) else None,
+        ("StoreSuspect", _SUSPECT) if world.suspect else None,
+    )
+    return next((("True", *words) for words in found if words is not None), ("False", "Healthy", ""))
+
+
+def _condition(world: World, name: str, status: str, reason: str, message: str) -> JSONObject:
+    """One condition; the time stays as long as its status does."""
+    before = next((c for c in _conditions_before(world) if c.get("type") == name), {})
+    since = before.get("lastTransitionTime") if before.get("status") == status else None
+    return {
+        "type": name,
+        "status": status,
+        "reason": reason or "Unknown",
+        "message": message[: checks.MAX_MESSAGE * 4] if name == "Accepted" else message[: checks.MAX_MESSAGE],
+        "observedGeneration": world.workflow.generation,
+        "lastTransitionTime": since or world.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _conditions_before(world: World) -> list[JSONObject]:
+    conditions = world.workflow.status.get("conditions")
+    return [c for c in conditions if isinstance(c, dict)] if isinstance(conditions, list) else []
+
+
+def _kept(world: World) -> JSONObject:
+    return {key: value for key, value in world.workflow.status.items() if key != "conditions"}
+
+
+# -- where the run stands ----------------------------------------------
+
+
+def progress(world: World) -> str:
+    """Steps that the run cannot come to any more, of all: `7/12`; empty where the manifest is unreadable."""
+    manifest, run = world.manifest, world.run
+    if manifest is None or run is None:
+        return ""
+    total = len(manifest.spec.steps)
+    if run.phase == "Succeeded":
+        return f"{total}/{total}"
+    if world.head is None:
+        return f"0/{total}"
+    return f"{total - len(reachable(manifest, world.head.next))}/{total}"
+
+
+def reachable(manifest: Workflow, names: Iterable[str]) -> set[str]:
+    """The given steps and all that a path leads to from them."""
+    followers: dict[str, list[str]] = {step.name: [] for step in manifest.spec.steps}
+    for edge in edges(manifest.spec.steps):
+        followers[edge.source].append(edge.target)
+    found: set[str] = set()
+    left = [name for name in names if name in followers]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += followers[name]
+    return found
+
+
+def _current_steps(world: World) -> list[JSONValue]:
+    if world.run is None or world.run.finished or world.head is None:
+        return []
+    names: list[JSONValue] = [*dict.fromkeys(world.head.next)]
+    return names[:MAX_CURRENT_STEPS]
+
+
+def _head(world: World, run: Run) -> JSONObject:
+    head: JSONObject = {"seq": run.head_seq, "id": run.head_id}
+    if world.head is not None and world.head.seq == run.head_seq:
+        head |= {
+            "step": world.head.step,
+            "time": to_wire(world.head.created_at),
+            "bytes": world.head.size,
+        }
+    return head
+
+
+def _wait(wait: Wait) -> JSONObject:
+    out: JSONObject = {"task": wait.task, "kind": wait.kind}
+    if wait.name:
+        out["name"] = wait.name
+    if wait.message:
+        out["message"] = wait.message[:MAX_WORDS]
+    if wait.deadline is not None:
+        out["deadline"] = to_wire(wait.deadline)
+    if wait.until is not None:
+        out["until"] = to_wire(wait.until)
+    return out
+
+
+def _waits_for(run: Run | None) -> str:
+    if run is None:
+        return ""
+    named = [f"{wait.kind} {wait.name or wait.task}" for wait in run.waits]
+    more = f" and {len(named) - MAX_WAITS} more" if len(named) > MAX_WAITS else ""
+    return ", ".join(named[:MAX_WAITS]) + more
+
+
+def _last_resume(world: World, run: Run) -> JSONObject | None:
+    """The nonce that was served last, with what it became; kept from before where nothing new was served."""
+    resume = world.manifest.spec.resume if world.manifest is not None else None
+    if resume is None or not world.served or run.run_id != world.wanted:
+        before = world.workflow.status.get("lastResume")
+        return before if isinstance(before, dict) else None
+    origin = run.origin.checkpoint_id if run.origin is not None else "start"
+    return {"nonce": resume.nonce, "checkpoint": origin, "run": run.run_id}
+
+
+def _last_error(run: Run, cause: str, message: str) -> JSONObject | None:
+    if run.phase == "Failed":
+        return {"reason": run.reason, "message": run.message[: checks.MAX_MESSAGE]}
+    if cause and run.phase not in ("Succeeded", "Cancelled"):
+        return {"reason": cause, "message": message[: checks.MAX_MESSAGE]}
+    return None
