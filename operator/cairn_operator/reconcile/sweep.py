@@ -1,0 +1,54 @@
+"""Which runs of deleted Workflows go from the store: decided without I/O, and slowly.
+
+There are no finalizers, so nobody tells us that a Workflow was deleted: rows whose uid is absent from two
+live lists of all Workflows, ten minutes apart, belong to none. The rows are read before the first list, so
+that a Workflow made meanwhile is not among them.
+A list that is wrong must cost nothing: only rows of this installation count, only those whose last known
+policy is `Delete`, and where a large share of all Workflows seems to be gone, none is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from cairn_runtime.model.values import JSONObject
+
+APART_SECONDS = 600.0
+MAX_SHARE = 0.2
+FEW = 10
+"""So many Workflows may always go: a fifth of three is less than one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the sweep knows of a run."""
+
+    run_id: str
+    uid: str
+    annotations: JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What goes, or why nothing does."""
+
+    delete: tuple[str, ...] = ()
+    refused: str = ""
+
+
+def sweep(
+    rows: Iterable[Row], before: AbstractSet[str], now: AbstractSet[str], *, installation: str
+) -> Sweep:
+    """Choose the runs to delete; `before` and `now` are the uids of two live lists, far enough apart."""
+    own = [row for row in rows if row.annotations.get("installation") == installation]
+    uids = {row.uid for row in own}
+    gone = {
+        row.uid
+        for row in own
+        if row.annotations.get("deletionPolicy") == "Delete" and row.uid not in before and row.uid not in now
+    }
+    if len(gone) > max(FEW, MAX_SHARE * len(uids)):
+        return Sweep((), f"{len(gone)} of {len(uids)} Workflows look deleted at once; nothing is removed")
+    return Sweep(tuple(row.run_id for row in own if row.uid in gone))
