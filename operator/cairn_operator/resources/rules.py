@@ -137,6 +137,12 @@ WORKFLOW_RULES: tuple[Rule, ...] = (
         "has when and otherwise; otherwise fires exactly if no other entry does",
     ),
     Rule(
+        "spec",
+        "!has(self.codeFrom) || !has(self.code) || size(self.code) == 0",
+        "code comes from spec.code too; use one of them",
+        field=".codeFrom",
+    ),
+    Rule(
         "spec.state.channels",
         "!('error' in self)",
         'the channel "error" is where Cairn puts what a catch sees; use another name',
