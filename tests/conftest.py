@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.servers.fixtures import (  # noqa: F401 - fixtures
     SESSION,
+    _connections,
+    pgbouncer_url,
     postgres_url,
     private_postgres,
     private_redis,
-    proxy_to,
+    redis_cluster_url,
     redis_url,
     servers,
     servers_session,
-    shared_postgres,
-    shared_redis,
 )
 from tests.servers.sessions import Session
 from tests.servers.shared import end_shared

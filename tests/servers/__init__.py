@@ -1,6 +1,7 @@
 """Servers for tests: private Postgres and Redis servers, and a proxy that loses what it is told to lose.
 
-    fixtures     what a test asks for: `postgres_url`, `redis_url`, `private_postgres`, `servers`, `proxy_to`
+    fixtures     what a test asks for: `postgres_url`, `redis_url`, `private_postgres`, `servers`
+    making       the same for programs: `with Servers(Session.new()) as servers: servers.postgres()`
     shared       one Postgres and one Redis for all workers of a test run, started by the first that asks
     sessions     the folder, the ports and the owner of the servers of one test run
     postgres, redis, clusters, poolers      servers, each with a folder and a port of its own

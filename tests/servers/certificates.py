@@ -45,4 +45,4 @@ class Certificates:
     @property
     def redis_options(self) -> dict[str, str]:
         """Options of a client's URL by which it verifies the server."""
-        return {"ssl_ca_certs": str(self.authority)}
+        return {"ca": str(self.authority)}

@@ -1,16 +1,20 @@
 """What a test asks for. Drivers are imported by the fixtures' bodies: unit tests load none.
 
-postgres_url      a fresh schema on the shared Postgres; dropped afterwards
-redis_url         a fresh prefix on the shared Redis; its keys are removed afterwards
-pgbouncer_url     the same Postgres behind a pooler in transaction mode, a fresh schema too
-servers           makes servers of the test's own: `servers.postgres(tls=True)`, `servers.redis(...)`
-private_postgres, private_redis    one of them, with the settings that there are by default
-proxy_to          makes a proxy in front of a server: `proxy_to(private_redis)`
+    postgres_url        a fresh schema on the shared Postgres, dropped afterwards
+    pgbouncer_url       the same behind a pooler in transaction mode
+    redis_url           a fresh prefix on the shared Redis, its keys removed afterwards
+    redis_cluster_url   the same on a cluster of three masters
+    servers             makes servers of the test's own: `servers.postgres(tls=True)`, `servers.redis(...)`,
+                        `servers.standby(primary)`, `servers.redis_sentinel()`, `servers.proxy(server)`
+    private_postgres, private_redis     one of them, as they are by default
+
+A server of the test's own has `url`, `host`, `port`, `log`, and can be told to `kill()`, `start()`, `stop()`,
+`pause()`, `resume()`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,7 +24,6 @@ from tests.servers.sessions import Session
 if TYPE_CHECKING:
     from tests.servers.making import Servers
     from tests.servers.postgres import Postgres
-    from tests.servers.proxy import Proxy
     from tests.servers.redis import Redis
 
 SESSION = pytest.StashKey[Session]()
@@ -54,49 +57,51 @@ def private_redis(servers: Servers) -> Redis:
 
 
 @pytest.fixture
-def proxy_to(servers: Servers) -> Callable[..., Proxy]:
-    """Make a proxy in front of a server of the test's own, or of a URL."""
-    return servers.proxy
-
-
-@pytest.fixture(scope="session")
-def shared_postgres(servers_session: Session) -> Iterator[str]:
-    """The address of the Postgres that all tests share."""
-    from tests.servers import making, places  # noqa: PLC0415
-
-    url = making.shared_postgres(servers_session)
-    yield url
-    places.close(url)
-
-
-@pytest.fixture(scope="session")
-def shared_redis(servers_session: Session) -> Iterator[str]:
-    """The address of the Redis that all tests share."""
-    from tests.servers import making, places  # noqa: PLC0415
-
-    url = making.shared_redis(servers_session)
-    yield url
-    places.close(url)
-
-
-@pytest.fixture
-def postgres_url(shared_postgres: str) -> Iterator[str]:
+def postgres_url(servers_session: Session, _connections: None) -> Iterator[str]:
     """A place of the test's own in the shared Postgres."""
-    from tests.servers.places import drop_schema  # noqa: PLC0415
+    from tests.servers import making, places  # noqa: PLC0415
 
-    schema = f"t_{uuid4().hex[:12]}"
-    yield with_option(shared_postgres, "schema", schema)
-    drop_schema(shared_postgres, schema)
+    server, schema = making.shared_postgres(servers_session), f"t_{uuid4().hex[:12]}"
+    yield with_option(server, "schema", schema)
+    places.drop_schema(server, schema)
 
 
 @pytest.fixture
-def redis_url(shared_redis: str) -> Iterator[str]:
-    """A place of the test's own in the shared Redis."""
-    from tests.servers.places import remove_keys  # noqa: PLC0415
+def pgbouncer_url(servers_session: Session, postgres_url: str) -> str:
+    """The same place, by way of a pooler in transaction mode."""
+    from tests.servers import making  # noqa: PLC0415
 
-    prefix = f"t_{uuid4().hex[:12]}:"
-    yield with_option(shared_redis, "prefix", prefix)
-    remove_keys(shared_redis, prefix)
+    schema = postgres_url.rpartition("schema=")[2]
+    return with_option(making.shared_pgbouncer(servers_session), "schema", schema)
+
+
+@pytest.fixture
+def redis_url(servers_session: Session, _connections: None) -> Iterator[str]:
+    """A place of the test's own in the shared Redis."""
+    from tests.servers import making, places  # noqa: PLC0415
+
+    server, prefix = making.shared_redis(servers_session), f"t_{uuid4().hex[:12]}"
+    yield with_option(server, "prefix", prefix)
+    places.remove_keys(server, prefix)
+
+
+@pytest.fixture
+def redis_cluster_url(servers_session: Session, _connections: None) -> Iterator[str]:
+    """A place of the test's own in the shared cluster."""
+    from tests.servers import making, places  # noqa: PLC0415
+
+    server, prefix = making.shared_redis_cluster(servers_session), f"t_{uuid4().hex[:12]}"
+    yield with_option(server, "prefix", prefix)
+    places.remove_keys(server, prefix)
+
+
+@pytest.fixture(scope="session")
+def _connections() -> Iterator[None]:
+    """Close what was opened to clean up after tests."""
+    from tests.servers import places  # noqa: PLC0415
+
+    yield
+    places.close_all()
 
 
 def with_option(url: str, name: str, value: str) -> str:

@@ -102,14 +102,14 @@ class Kept:
             _hang_up(keeper)
             keeper.wait(PATIENCE_SECONDS)
 
-    def detach(self) -> int:
+    def detach(self) -> list[int]:
         """Let a detached server live on without this process; return its keeper, which SIGTERM ends."""
         keeper, self._keeper = self._keeper, None
         assert keeper is not None
         assert self._detached
         _hang_up(keeper)
         keeper.returncode = 0  # it is not ours to wait for
-        return keeper.pid
+        return [keeper.pid]
 
     @property
     def log(self) -> str:

@@ -116,10 +116,8 @@ class Postgres(Kept):
     def _lay_out(self) -> None:
         """Copy the session's template, and write what is this server's own."""
         _copy(_template(self.session), self.data)
-        settings = dict(self._settings)
-        if self.certificates is not None:
-            settings |= self.certificates.postgres_settings
-        self._write_settings(settings)
+        tls = {} if self.certificates is None else self.certificates.postgres_settings
+        self._write_settings({**self._settings, **tls})
         method = "trust" if self.password is None else "scram-sha-256"
         kind = "host" if self.certificates is None else "hostssl"
         lines = [f"{kind} {name} all 127.0.0.1/32 {method}" for name in ("all", "replication")]
@@ -128,8 +126,7 @@ class Postgres(Kept):
             self._set_password(self.password)
 
     def _write_settings(self, settings: Mapping[str, str]) -> None:
-        quoted = {name: value.replace("'", "''") for name, value in settings.items()}
-        lines = [f"{name} = '{value}'" for name, value in quoted.items()]
+        lines = ["{} = '{}'".format(name, value.replace("'", "''")) for name, value in settings.items()]
         with (self.data / "postgresql.conf").open("a") as file:
             file.write("\n".join(lines) + "\n")
 
@@ -137,6 +134,48 @@ class Postgres(Kept):
         """Give the user a password before anybody can connect, by Postgres's single-user mode."""
         statement = f"ALTER USER {USER} PASSWORD '{password}'\n"
         _run_as_server(["postgres", "--single", "-D", str(self.data), DATABASE], said=statement)
+
+
+class Standby(Postgres):
+    """A copy that follows another server, reads only, and can be promoted."""
+
+    kind = "standby"
+
+    def __init__(self, primary: Postgres) -> None:
+        """Copy a running server, certificates and passwords too."""
+        self._primary = primary
+        super().__init__(primary.session)
+        self.password = primary.password
+        self.certificates = primary.certificates
+
+    def promote(self) -> None:
+        """Make it a server that writes; the other one is not told."""
+        assert self.execute("SELECT pg_promote(true, 30)") == [(True,)]
+
+    def catch_up(self) -> None:
+        """Wait until it shows all that the other one has committed by now."""
+        ((position,),) = self._primary.execute("SELECT pg_current_wal_lsn()::text")
+        behind = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+        self.wait_ready(lambda: self.execute(behind, position) == [(True,)])
+
+    def _lay_out(self) -> None:
+        primary = self._primary
+        password = {} if primary.password is None else {"PGPASSWORD": primary.password}
+        tls = {} if primary.certificates is None else {"PGSSLMODE": "require"}
+        where = {"PGHOST": primary.host, "PGPORT": str(primary.port), "PGUSER": USER}
+        _run_as_server(
+            [
+                "pg_basebackup",
+                "-D",
+                str(self.data),
+                "--checkpoint",
+                "fast",
+                "--no-sync",
+                "--write-recovery-conf",
+            ],
+            environ={**where, **password, **tls},
+        )
+        self._write_settings({"port": str(self.port)})
 
 
 def _template(session: Session) -> Path:
@@ -157,7 +196,7 @@ def _copy(template: Path, data: Path) -> None:
     subprocess.run(["cp", "-a", "--reflink=auto", str(template), str(data)], check=True)
 
 
-def _run_as_server(command: list[str], *, said: str = "") -> None:
+def _run_as_server(command: list[str], *, said: str = "", environ: Mapping[str, str] | None = None) -> None:
     """Run one of Postgres's programs as the server's user.
 
     Raises:
@@ -170,7 +209,13 @@ def _run_as_server(command: list[str], *, said: str = "") -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC", **library_path(path)},
+        env={
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C",
+            "TZ": "UTC",
+            **library_path(path),
+            **(environ or {}),
+        },
         check=False,
         **server_account().arguments,
     )

@@ -7,10 +7,12 @@ packages into a cache outside the checkout. Where neither works, the error names
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -71,19 +73,20 @@ def cache_folder() -> Path:
 
 def _found_or_installed(name: str, find: Callable[[], Path | None], variable: str | None) -> Path:
     """Find a server's programs, or install them where that is allowed."""
+    said = "In CI the tests install nothing; .ci/run does it before them."
     found = find()
     if found is None and "CI" not in os.environ:
-        said = _install()
+        with _one_at_a_time():
+            said = "" if find() is not None else _install()
         found = find()
-    else:
-        said = "In CI nothing is installed by the tests; .ci/run does it before them."
     if found is None:
         raise ServersMissing(_ways_out(name, said, variable))
     return found
 
 
+@cache
 def _install() -> str:
-    """Run the installer; return the end of what it said."""
+    """Run the installer, once in this process; return the end of what it said."""
     try:
         done = subprocess.run(
             [str(INSTALL), str(cache_folder())],
@@ -97,6 +100,15 @@ def _install() -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{type(error).__name__}: {error}"
     return done.stdout[-2_000:].strip()
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let one process of this user install; the others find what it installed."""
+    cache_folder().parent.mkdir(parents=True, exist_ok=True)
+    with (cache_folder().parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _ways_out(name: str, said: str, variable: str | None) -> str:

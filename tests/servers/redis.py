@@ -24,6 +24,8 @@ SETTINGS = {
     "save": '""',
     "daemonize": "no",
     "loglevel": "notice",
+    # Nobody waits for more replicas to come.
+    "repl-diskless-sync-delay": "0",
     # A fork to rewrite a log of a few megabytes would only disturb.
     "auto-aof-rewrite-percentage": "0",
 }
@@ -85,6 +87,20 @@ class Redis(Kept):
         who = "" if self.password is None else f"{self.user}:{quote(self.password)}@"
         tls = {} if self.certificates is None else self.certificates.redis_options
         return f"{scheme}://{who}{host}:{port}/0" + (f"?{urlencode(tls)}" if tls else "")
+
+    def client(self) -> redis.Redis:
+        """A client as a user has it: over the port, with encryption and password."""
+        tls = self.certificates
+        return redis.Redis(
+            self.host,
+            self.port,
+            username=self.user,
+            password=self.password,
+            ssl=tls is not None,
+            ssl_ca_certs=None if tls is None else str(tls.authority),
+            socket_timeout=10,
+            retry=None,
+        )
 
     def admin(self) -> redis.Redis:
         """A client that may do everything."""

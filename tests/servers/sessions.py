@@ -7,6 +7,7 @@ by the last one out: every process that uses it holds a shared lock on it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -55,7 +56,9 @@ class Session:
     def new(cls) -> Session:
         """Choose a folder that nobody has; nothing is made yet."""
         name = f"cairn-srv-{os.getpid()}-{random.randrange(16**6):06x}"
-        return cls(_reachable_folder() / name, os.getpid())
+        session = cls(_reachable_folder() / name, os.getpid())
+        atexit.register(session.end)
+        return session
 
     @classmethod
     def shared(cls, words: Mapping[str, str]) -> Session:
@@ -100,6 +103,8 @@ class Session:
 
     def end(self) -> None:
         """Remove the folder if no keeper is left in it; otherwise the last of them does."""
+        if os.getpid() != self.owner:
+            return
         with (
             contextlib.suppress(FileNotFoundError, BlockingIOError),
             (self.folder / "lock").open("r+") as lock,
