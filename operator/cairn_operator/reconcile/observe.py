@@ -1,0 +1,224 @@
+"""Read all that one pass is decided from: the object, its pods, the run's row, each once and live.
+
+Nothing is taken from a cache: a pod that was made a moment ago is in the list, so a pass never makes a
+second one.
+A store that does not answer is a fact, not an exception: the status says so, and nothing else is touched.
+Only headers of checkpoints are read, never a payload.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from cairn_operator.names import WORKFLOW_LABEL
+from cairn_operator.reconcile import facts
+from cairn_operator.reconcile.state import Object, Origin, World
+from cairn_runtime.errors import CairnError, CheckpointNotFound, Fault, StoreUnavailable
+from cairn_runtime.model.ids import run_id_for, utc_now
+from cairn_runtime.model.validation import validate
+from cairn_runtime.model.values import JSONObject
+from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.store.base import Checkpoint, Run, Signal, Store
+
+log = logging.getLogger("cairn.observe")
+
+_KEPT = ("name", "namespace", "uid", "labels", "annotations")
+"""What of an object's metadata goes into a run's row."""
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""kubectl's own copy of the whole object."""
+_STORE_UNKNOWN = "StoreUnknown"
+_OBJECT_NAME = re.compile(r"^[a-z0-9][-a-z0-9.]{0,252}\Z")
+"""What may stand in a request's path."""
+
+
+class Reader(Protocol):
+    """What observing asks of the API server."""
+
+    async def workflow(self, namespace: str, name: str) -> JSONObject | None:
+        """Read a Workflow, live; None: there is none."""
+        ...
+
+    async def pods(self, namespace: str, selector: str) -> list[JSONObject]:
+        """List pods by label, live."""
+        ...
+
+    async def checkpoint(self, namespace: str, name: str) -> JSONObject | None:
+        """Read a Checkpoint object, live; None: there is none."""
+        ...
+
+    async def config_map(self, namespace: str, name: str) -> JSONObject | None:
+        """Read a ConfigMap, live; None: there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What this process knows of a Workflow from before: nothing that a restart could not do without."""
+
+    quiet_seconds: float = 0.0
+    suspect: bool = False
+    create_error: tuple[str, str] | None = None
+    trouble: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Observes Workflows of one cluster with its stores."""
+
+    reader: Reader
+    stores: Mapping[str, Store]
+    installation: str
+
+    async def observe(self, namespace: str, name: str, memory: Memory) -> World | None:
+        """Read the world around one Workflow; None: it is gone, or about to be."""
+        document = await self.reader.workflow(namespace, name)
+        now = utc_now()
+        if document is None or "deletionTimestamp" in facts.part(document, "metadata"):
+            return None
+        found = facts.workflow_object(document, now)
+        world = await self._with_spec(World(now, found, None), found)
+        world = replace(
+            world,
+            pods=tuple(
+                facts.pod_facts(pod, now)
+                for pod in await self.reader.pods(namespace, f"{WORKFLOW_LABEL}={name}")
+                if _owned(pod, found.uid)
+            ),
+            quiet_seconds=memory.quiet_seconds,
+            suspect=memory.suspect,
+            create_error=memory.create_error,
+            trouble=memory.trouble,
+        )
+        return await self._with_rows(world)
+
+    # -- the spec ----------------------------------------------
+
+    async def _with_spec(self, world: World, found: Object) -> World:
+        accepted, faults = await self._accepted(found)
+        if faults:
+            return replace(world, faults=faults)
+        report = validate(accepted)
+        if report.workflow is None:
+            return replace(world, faults=report.faults)
+        return replace(
+            world, manifest=report.workflow, accepted=accepted, wanted=_wanted(found.uid, report.workflow)
+        )
+
+    async def _accepted(self, found: Object) -> tuple[JSONObject, tuple[Fault, ...]]:
+        """The document for a run's row: the object without what the cluster added, with its code in it."""
+        meta = facts.part(found.document, "metadata")
+        kept = {name: value for name, value in meta.items() if name in _KEPT}
+        notes = {k: v for k, v in facts.part(meta, "annotations").items() if k != _LAST_APPLIED}
+        kept = {name: value for name, value in {**kept, "annotations": notes}.items() if value}
+        document: JSONObject = {**found.document, "metadata": kept}
+        document.pop("status", None)
+        spec = facts.part(document, "spec")
+        source = facts.text(facts.part(spec, "codeFrom"), "configMap")
+        if not source or spec.get("code"):
+            return document, ()
+        data = await self.reader.config_map(found.namespace, source)
+        if data is None:
+            fault = Fault("spec.codeFrom.configMap", f'there is no ConfigMap "{source}" in {found.namespace}')
+            return document, (fault,)
+        with_code = {key: value for key, value in spec.items() if key != "codeFrom"}
+        return {**document, "spec": {**with_code, "code": facts.part(data, "data")}}, ()
+
+    # -- the store ----------------------------------------------
+
+    async def _with_rows(self, world: World) -> World:
+        name = facts.text(facts.part(world.workflow.document, "spec"), "store") or "default"
+        store = self.stores.get(name)
+        if store is None:
+            known = ", ".join(sorted(self.stores)) or "none"
+            text = f'spec.store: there is no store "{name}" in this installation; there is {known}'
+            return replace(world, store_error=(_STORE_UNKNOWN, text))
+        try:
+            return await self._read_rows(world, store)
+        except CairnError as error:
+            if not isinstance(error, StoreUnavailable):
+                log.exception("store could not be read", extra={"store": name})
+            return replace(world, store_error=(error.reason, error.message))
+
+    async def _read_rows(self, world: World, store: Store) -> World:
+        key = world.workflow.key
+        newest = await store.runs(workflow=key, limit=1)
+        run = newest[0] if newest else None
+        served = world.wanted in await store.heads([world.wanted]) if world.wanted else False
+        signals: list[Signal] = []
+        if run is not None and run.phase == "Waiting" and run.signals_pending:
+            signals = await store.signals(run.run_id)
+        origin = None
+        if world.manifest is not None and not served:
+            origin = await self._origin(world, world.manifest, store, run)
+        return replace(
+            world,
+            served=served,
+            run=run,
+            head=await _head(store, run),
+            signals=tuple(signals),
+            origin=origin,
+        )
+
+    async def _origin(self, world: World, manifest: Workflow, store: Store, run: Run | None) -> Origin | None:
+        """Look up what a resume asks for; None where it asks for none."""
+        resume = manifest.spec.resume
+        if resume is None or resume.checkpoint == "start":
+            return None
+        try:
+            if resume.checkpoint == "latest":
+                return await self._latest(store, run)
+            asked = resume.checkpoint
+            shown = None
+            if _OBJECT_NAME.match(asked):
+                shown = await self.reader.checkpoint(world.workflow.namespace, asked)
+            identity = facts.text(facts.part(shown, "spec"), "id") if shown is not None else asked
+            row = await _header(store, identity)
+            return self._usable(world, row, await store.run(row.run_id))
+        except CheckpointNotFound:
+            text = f'spec.resume.checkpoint: there is no checkpoint "{resume.checkpoint}" in this store'
+            return Origin(reason="CheckpointNotFound", message=f"{text}; see: kubectl get checkpoints")
+
+    async def _latest(self, store: Store, run: Run | None) -> Origin:
+        row = await _head(store, run)
+        if run is None or row is None:
+            text = "spec.resume.checkpoint: there is no checkpoint yet to go on from; write start"
+            return Origin(reason="CheckpointNotFound", message=text)
+        return Origin(row, run)
+
+    def _usable(self, world: World, row: Checkpoint, run: Run) -> Origin:
+        """An origin must be of the same namespace and installation: a store may serve several."""
+        namespace = run.workflow.partition("/")[0]
+        if namespace != world.workflow.namespace or run.annotations.get("installation") != self.installation:
+            text = f"spec.resume.checkpoint: {row.id} belongs to another namespace or installation"
+            return Origin(reason="OriginForeign", message=text)
+        return Origin(row, run)
+
+
+async def _head(store: Store, run: Run | None) -> Checkpoint | None:
+    if run is None or not run.head_seq:
+        return None
+    rows = await store.checkpoints(run.run_id, before=run.head_seq + 1, limit=1)
+    return rows[0] if rows else None
+
+
+async def _header(store: Store, identity: str) -> Checkpoint:
+    """Find a checkpoint's header by its whole id. Raises `CheckpointNotFound`."""
+    found = [row for row in await store.find_checkpoints(identity) if row.id == identity]
+    if not found:
+        raise CheckpointNotFound(identity)
+    return found[0]
+
+
+def _wanted(uid: str, manifest: Workflow) -> str:
+    resume = manifest.spec.resume
+    return run_id_for(uid, resume.nonce if resume is not None else "")
+
+
+def _owned(pod: JSONObject, uid: str) -> bool:
+    """Whether a pod is this object's: a namesake's, made and deleted before, is not."""
+    owners = facts.items(facts.part(pod, "metadata").get("ownerReferences"))
+    return any(owner.get("uid") == uid for owner in owners)
