@@ -15,9 +15,9 @@ One module per capability; the tests need pytest, pytest-asyncio and hypothesis.
 
 from __future__ import annotations
 
+from pkgutil import iter_modules
+
 import pytest
 
-_CASES = "changes claims commits deletion deliveries history machine opening progress pruning runs signals"
-
 # Here, because it must come before the modules are loaded: their asserts explain themselves like any test's.
-pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _CASES.split()))
+pytest.register_assert_rewrite(*(module.name for module in iter_modules(__path__, f"{__name__}.")))

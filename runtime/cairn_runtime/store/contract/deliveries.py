@@ -4,9 +4,9 @@ Every call that changes something is held against every fault.
 A caller that hears nothing sends the same again; whatever the network did, the run must look like one that
 met no fault, and a copy that arrives late must change nothing at all.
 
-Some calls have no id of their own, and a late copy of them counts as a new call: `pin`, where the last word
-wins; `hold` and `release_hold`, which count until the child has a checkpoint; and `put_progress` under a
-fence that is still the row's, where a step then begins a little further back.
+Some calls have no id of their own, and a late copy of them counts as a new call: `pin` and `annotate`, where
+the last word wins; `hold` and `release_hold`, which count until the child has a checkpoint; and
+`put_progress` under a fence that is still the row's, where a step then begins a little further back.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Scene:
 
 async def scene(store: Store) -> Scene:
     """Three checkpoints that a prune may take apart, a pin, a hold, a signal, progress, an open approval."""
-    writer = await begun(store)
+    writer = await begun(store, annotations={"early": 1})
     rows = [row for kind in ("delta", "snapshot", "snapshot") for row in await writer.commit(kind=kind)]
     await writer.change(Outcome("Waiting", "Parked", waits=(Wait("sign#1", "approval", "sign#1"),)))
     await store.send(writer.run_id, NewSignal("early", 0, new_id()))
@@ -79,6 +79,7 @@ DEEDS: dict[str, Callable[[Store, Scene], Awaitable[object]]] = {
     "a creation": lambda store, s: store.create_run(new_run(run_id=s.id)),
     "a signal": lambda store, s: store.send(s.run_id, NewSignal("go", {"n": 1}, s.id)),
     "an answer": lambda store, s: store.send(s.run_id, NewSignal("sign", True, s.id, "sign#1")),
+    "a note": lambda store, s: store.annotate(s.run_id, {"note": s.id[:4], "early": None}),
     "progress": lambda store, s: store.put_progress(s.run_id, s.writer.fence, "a#1", b"half"),
     "a heartbeat": lambda store, s: store.heartbeat(s.run_id, s.writer.fence),
     "a pin": lambda store, s: store.pin(s.rows[0].id, pinned=True),

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from cairn_runtime.errors import CairnError, StoreUnavailable
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     Beat,
     Checkpoint,
@@ -146,6 +147,10 @@ class FaultyStore:
         """Carry `commit`."""
         sent = (run_id, fence, expected_head, write_id, checkpoints, outcome)
         await self._carry(lambda: self.store.commit(*sent))
+
+    async def annotate(self, run_id: str, changes: JSONObject) -> None:
+        """Carry `annotate`."""
+        await self._carry(lambda: self.store.annotate(run_id, changes))
 
     async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
         """Carry `heartbeat`."""

@@ -16,38 +16,69 @@ from cairn_runtime.errors import (
     Superseded,
     WaitClosed,
 )
-from cairn_runtime.store.base import Checkpoint, Fence, Outcome
+from cairn_runtime.model.values import JSONObject
+from cairn_runtime.store.base import Checkpoint, Fence, NewRun, NewSignal, Outcome
 
 Refusal = type[CairnError]
+SOON_YEAR = 2100
+"""The model has no clock: a deadline in a year before this one has passed, any other is to come."""
 
 
 @dataclass(slots=True)
 class ModelRun:
     """What the model knows of one run."""
 
+    workflow: str = ""
+    graph_hash: str = ""
     epoch: int = 0
     claim_id: str = ""
+    runner: str = ""
     head: int = 0
-    phase: str = "Pending"
+    outcome: Outcome = field(default_factory=lambda: Outcome("Pending"))
     deleted: bool = False
     ever: int = 0
+    size: int = 0
+    """Payload bytes ever committed."""
     rows: dict[int, Checkpoint] = field(default_factory=dict)
     pruned: set[int] = field(default_factory=set)
     row_writes: set[str] = field(default_factory=set)
-    signals: dict[str, int] = field(default_factory=dict)
+    signals: dict[str, NewSignal] = field(default_factory=dict)
+    """By client_id, in the order in which they came."""
     consumed: set[int] = field(default_factory=set)
+    progress: dict[str, bytes] = field(default_factory=dict)
+    notes: JSONObject = field(default_factory=dict)
     pins: set[int] = field(default_factory=set)
     holds: set[tuple[int, str]] = field(default_factory=set)
 
     @property
+    def fence(self) -> Fence:
+        """The fence that is valid now."""
+        return Fence(self.epoch, self.claim_id)
+
+    @property
     def finished(self) -> bool:
         """Whether no signal is taken any more."""
-        return self.phase in {"Succeeded", "Failed", "Cancelled"}
+        return self.outcome.phase in {"Succeeded", "Failed", "Cancelled"}
 
     @property
     def pending(self) -> list[int]:
         """Numbers of the signals that nobody has used."""
-        return [number for number in self.signals.values() if number not in self.consumed]
+        return [n for n in range(1, len(self.signals) + 1) if n not in self.consumed]
+
+    def fits(self, fence: Fence) -> bool:
+        """Whether a fence is the row's; nobody has that of a run that was never claimed."""
+        return self.epoch > 0 and self.fence == fence
+
+    def awaits(self, name: str) -> bool:
+        """Whether somebody may still answer an approval."""
+        numbered = enumerate(self.signals.values(), 1)
+        answered = {signal.wait for number, signal in numbered if number not in self.consumed}
+        return name not in answered and any(
+            wait.kind == "approval"
+            and wait.name == name
+            and (wait.deadline is None or wait.deadline.year >= SOON_YEAR)
+            for wait in self.outcome.waits
+        )
 
     def needed_for(self, seq: int) -> set[int]:
         """What a checkpoint is folded from, itself included."""
@@ -63,20 +94,25 @@ class Model:
 
     def __init__(self) -> None:
         self.runs: dict[str, ModelRun] = {}
+        self.changes: set[str] = set()
+        """Runs whose row changed since somebody last emptied this."""
 
     def there(self, run_id: str) -> ModelRun | None:
         """The run, if it is there and not deleted."""
         run = self.runs.get(run_id)
         return None if run is None or run.deleted else run
 
-    def create(self, run_id: str) -> Refusal | None:
+    def create(self, new: NewRun) -> Refusal | tuple[str, str, str]:
         """Make a run or find it."""
-        if run_id in self.runs:
-            return HistoryConflict if self.runs[run_id].deleted else None
-        self.runs[run_id] = ModelRun()
-        return None
+        run = self.runs.get(new.run_id)
+        if run is None:
+            run = self.runs[new.run_id] = ModelRun(new.workflow, new.graph_hash)
+            self.changes.add(new.run_id)
+        if run.deleted or run.workflow != new.workflow:
+            return HistoryConflict
+        return new.run_id, run.workflow, run.graph_hash
 
-    def claim(self, run_id: str, expected_epoch: int, claim_id: str) -> Refusal | Fence:
+    def claim(self, run_id: str, expected_epoch: int, claim_id: str, runner: str) -> Refusal | Fence:
         """Raise the epoch."""
         run = self.there(run_id)
         if run is None:
@@ -85,7 +121,9 @@ class Model:
             if run.epoch != expected_epoch:
                 return Superseded
             run.epoch, run.claim_id = run.epoch + 1, claim_id
-        return Fence(run.epoch, claim_id)
+            run.runner = runner or run.runner
+            self.changes.add(run_id)
+        return run.fence
 
     def commit(
         self,
@@ -104,43 +142,79 @@ class Model:
             return None
         if rows and rows[-1].seq <= run.head and any(run.rows.get(row.seq) == row for row in rows):
             return None
-        if (run.epoch, run.claim_id) != fence or run.epoch == 0 or run.head != expected_head:
+        if not run.fits(fence) or run.head != expected_head:
             return Superseded
         if not rows:
             run.row_writes.add(write_id)
         for row in rows:
             run.rows[row.seq] = row
-            run.head, run.ever = row.seq, run.ever + 1
+            run.head, run.ever, run.size = row.seq, run.ever + 1, run.size + row.size
         if outcome is not None:
-            run.phase = outcome.phase
-            run.consumed |= {number for number in outcome.consumed if number in run.signals.values()}
+            run.outcome = outcome
+            run.consumed |= {number for number in outcome.consumed if 1 <= number <= len(run.signals)}
+        self.changes.add(run_id)
         return None
 
-    def send(self, run_id: str, client_id: str) -> Refusal | int:
-        """Queue a signal."""
+    def beat(self, run_id: str, fence: Fence) -> Refusal | int:
+        """Answer how many signals wait."""
         run = self.there(run_id)
         if run is None:
             return RunNotFound
-        if client_id not in run.signals:
-            if run.finished:
-                return WaitClosed
-            run.signals[client_id] = len(run.signals) + 1
-        return run.signals[client_id]
+        return len(run.pending) if run.fits(fence) else Superseded
 
-    def pin(self, run_id: str, seq: int, *, pinned: bool) -> Refusal | None:
-        """Pin or let go."""
+    def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> Refusal | None:
+        """Keep a value."""
         run = self.there(run_id)
-        if run is None or seq not in run.rows:
+        if run is None:
+            return RunNotFound
+        if not run.fits(fence):
+            return Superseded
+        run.progress[task] = value
+        return None
+
+    def annotate(self, run_id: str, changes: JSONObject) -> Refusal | None:
+        """Set notes; null takes away."""
+        run = self.there(run_id)
+        if run is None:
+            return RunNotFound
+        run.notes = {name: value for name, value in (run.notes | changes).items() if value is not None}
+        return None
+
+    def send(self, run_id: str, signal: NewSignal) -> Refusal | int:
+        """Queue a signal, or answer the number of the one that is there."""
+        run = self.there(run_id)
+        if run is None:
+            return RunNotFound
+        if signal.client_id not in run.signals:
+            if run.finished or (signal.wait and not run.awaits(signal.wait)):
+                return WaitClosed
+            run.signals[signal.client_id] = signal
+            self.changes.add(run_id)
+        return list(run.signals).index(signal.client_id) + 1
+
+    def found(self, checkpoint_id: str) -> tuple[ModelRun, int] | None:
+        """The run and the seq of a checkpoint that is there."""
+        for run in self.runs.values():
+            for seq, row in run.rows.items():
+                if row.id == checkpoint_id:
+                    return run, seq
+        return None
+
+    def pin(self, checkpoint_id: str, *, pinned: bool) -> Refusal | None:
+        """Pin or let go."""
+        found = self.found(checkpoint_id)
+        if found is None:
             return CheckpointNotFound
+        run, seq = found
         run.pins = run.pins | {seq} if pinned else run.pins - {seq}
         return None
 
-    def hold(self, run_id: str, seq: int, child: str) -> Refusal | None:
+    def hold(self, checkpoint_id: str, child: str) -> Refusal | None:
         """Keep an origin."""
-        run = self.there(run_id)
-        if run is None or seq not in run.rows:
+        found = self.found(checkpoint_id)
+        if found is None:
             return CheckpointNotFound
-        run.holds.add((seq, child))
+        found[0].holds.add((found[1], child))
         return None
 
     def release(self, child: str) -> None:
@@ -178,6 +252,19 @@ class Model:
         self.forget_dead_holds(run)
         if run.holds:
             return HistoryConflict
-        self.runs[run_id] = ModelRun(epoch=run.epoch, deleted=True)
+        self.runs[run_id] = ModelRun(run.workflow, epoch=run.epoch, deleted=True)
         self.release(run_id)
+        self.changes.add(run_id)
         return True
+
+    def load(self, run_id: str, seq: int | None) -> Refusal | list[Checkpoint]:
+        """The rows that a checkpoint is folded from."""
+        run = self.there(run_id)
+        if run is None:
+            return RunNotFound
+        if seq is None and not run.head:
+            return []
+        last = run.head if seq is None else seq
+        if last not in run.rows:
+            return CheckpointNotFound
+        return [run.rows[number] for number in sorted(run.needed_for(last))]
