@@ -23,8 +23,19 @@ _PHASES: dict[str, PodPhase] = {
     "Failed": "Failed",
 }
 _TAKEN_AWAY = frozenset(
-    "Evicted Preempting Terminated Shutdown NodeShutdown NodeLost NodeAffinity UnexpectedAdmissionError "
-    "OutOfcpu OutOfmemory OutOfpods".split()
+    [
+        "Evicted",
+        "Preempting",
+        "Terminated",
+        "Shutdown",
+        "NodeShutdown",
+        "NodeLost",
+        "NodeAffinity",
+        "UnexpectedAdmissionError",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+    ]
 )
 """Reasons of a pod's end that are the node's and not the runner's."""
 _STARTING = frozenset(["ContainerCreating", "PodInitializing"])

@@ -16,11 +16,11 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/cust
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from cairn_runtime.model.outline import KINDS, WAITS
 
-Reason = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueDuplicate"]
+REASON = "FieldValueForbidden"
+"""It prints the message alone; the others put `Invalid value: "object"` before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,11 @@ class Rule:
     """What is wrong and what to do, in one line."""
     field: str = ""
     """Path from there to the field that is to blame, `.foreach`; empty: the place itself."""
-    reason: Reason = "FieldValueInvalid"
 
     def written(self) -> dict[str, str]:
         """Write it as the definition holds it."""
         field = {"fieldPath": self.field} if self.field else {}
-        return {"rule": self.rule, "message": self.message, "reason": self.reason, **field}
+        return {"rule": self.rule, "message": self.message, "reason": REASON, **field}
 
 
 # -- what may change ----------------------------------------------------------------------------------------
@@ -69,7 +68,6 @@ def _with_a_new_nonce(field: str) -> Rule:
         " in the same change to a text not used before, and spec.resume.checkpoint to where it starts ("
         "latest, start, or an id)",
         field=f".spec.{field}",
-        reason="FieldValueForbidden",
     )
 
 
@@ -79,7 +77,6 @@ _RESUME_WITH_ITS_NONCE = Rule(
     "resume changes only together with its nonce, and each nonce is served once; to fork again, set"
     " spec.resume.nonce in the same change to a text not used before",
     field=".spec.resume",
-    reason="FieldValueForbidden",
 )
 
 # -- what fits together -------------------------------------------------------------------------------------
@@ -175,6 +172,5 @@ CHECKPOINT_RULES: tuple[Rule, ...] = (
         "self == oldSelf",
         "a Checkpoint is never changed; to pin it, annotate it with cairn.dev/pin=true; to go back to it, set"
         " spec.resume of its Workflow",
-        reason="FieldValueForbidden",
     ),
 )

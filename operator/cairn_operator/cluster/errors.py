@@ -1,0 +1,59 @@
+"""What the API server says instead of doing what it was asked.
+
+    ApiError
+    ├── ApiUnavailable     no answer, too many requests, a fault of its own: the same may succeed later
+    ├── ApiConflict        the object has changed since it was read: look again
+    ├── NameTaken          there is an object of that name already
+    ├── ApiGone            there is no such object, or not any more
+    └── ApiRefused         rights, quota, admission, validation: its own words say what to do
+
+`reason` is the constant word for a condition.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """The API server did not do what it was asked."""
+
+    reason: str = "ApiError"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+
+class ApiUnavailable(ApiError):
+    """The API server did not answer."""
+
+    reason = "ApiUnavailable"
+    retryable = True
+
+
+class ApiConflict(ApiError):
+    """The object has changed since it was read."""
+
+    reason = "ApiConflict"
+    retryable = True
+
+
+class NameTaken(ApiError):
+    """An object of that name is there already."""
+
+    reason = "NameTaken"
+
+
+class ApiGone(ApiError):
+    """The object is not there."""
+
+    reason = "ApiGone"
+
+
+class ApiRefused(ApiError):
+    """The API server refuses this; its own words say why."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
