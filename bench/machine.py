@@ -7,15 +7,25 @@ import platform
 import sqlite3
 import statistics
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("cairn-workflows", "langgraph", "langgraph-checkpoint", "langgraph-checkpoint-sqlite")
+PACKAGES = (
+    "cairn-workflows",
+    "langgraph",
+    "langgraph-checkpoint",
+    "langgraph-checkpoint-sqlite",
+    "langgraph-checkpoint-postgres",
+    "dbos",
+    "psycopg",
+    "redis",
+)
 
 
 def machine(folder: Path) -> dict[str, str]:
     """What is known about this machine, as lines of text by name; `folder` is where the stores are made."""
-    disk = f"{_file_system(folder)}; a page written and synced in {_fsync_ms(folder):.2f} ms (median of 200)"
+    disk = f"{file_system(folder)}; a page written and synced in {fsync_ms(folder):.2f} ms (median of 200)"
     load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -36,7 +46,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _file_system(folder: Path) -> str:
+def file_system(folder: Path) -> str:
     """Type of the file system that a folder is on."""
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
@@ -47,15 +57,19 @@ def _file_system(folder: Path) -> str:
     return max(above, key=lambda found: len(found[0]))[1] if above else "unknown file system"
 
 
-def _fsync_ms(folder: Path) -> float:
-    """Median time of a write of one page and an fsync."""
+def fsync_ms(
+    folder: Path, *, page_bytes: int = 4096, sync: Callable[[int], None] = os.fsync, count: int = 200
+) -> float:
+    """Median time of a write of one page, over the one before it, and a sync."""
     path = folder / "fsync"
-    page, taken = os.urandom(4096), []
+    page, taken = os.urandom(page_bytes), []
     with path.open("wb", buffering=0) as file:
-        for _ in range(200):
+        file.write(page)
+        for _ in range(count):
             begin = time.perf_counter()
+            file.seek(0)
             file.write(page)
-            os.fsync(file.fileno())
+            sync(file.fileno())
             taken.append(time.perf_counter() - begin)
     path.unlink()
     return statistics.median(taken) * 1e3

@@ -19,6 +19,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from bench.measures import Measure, Quantities, need
+from bench.places import place
 
 from cairn_runtime.engine.history import fold_at
 from cairn_runtime.model.values import JSONObject
@@ -62,12 +63,13 @@ async def python(_folder: str) -> Quantities:
     return await _launched([sys.executable, "-P", "-c", "pass"])
 
 
-async def runner(folder: str) -> Quantities:
-    """A runner process on SQLite, from before its start to the first line of its first task."""
-    run = await _new_run(folder, [{"name": "begun", "python": "watched:begun"}])
-    begin = time.monotonic_ns()
-    async with _running(run) as process:
-        need(await process.wait(), 0)
+async def runner(folder: str, *, store: str) -> Quantities:
+    """A runner process, from before its start to the first line of its first task."""
+    async with place(store, folder) as where:
+        run = await _new_run(folder, where.url, [{"name": "begun", "python": "watched:begun"}])
+        begin = time.monotonic_ns()
+        async with _running(run) as process:
+            need(await process.wait(), 0)
     now, cpu, peak = run.log.read_text().split()
     return {
         "seconds": (int(now) - begin) / 1e9,
@@ -76,11 +78,16 @@ async def runner(folder: str) -> Quantities:
     }
 
 
-async def killed(folder: str, *, items: int) -> Quantities:
-    """A foreach on SQLite whose runner is killed at half; how soon the next one has run its first item."""
+async def killed(folder: str, *, store: str, items: int) -> Quantities:
+    """A foreach whose runner is killed at half; how soon the next one has run its first item."""
     step: JSONObject = {"name": "each", "python": "watched:logged"}
     step["foreach"] = {"in": "input.list", "collect": "out"}
-    run = await _new_run(folder, [step], input={"list": list(range(items))})
+    async with place(store, folder) as where:
+        run = await _new_run(folder, where.url, [step], input={"list": list(range(items))})
+        return await _killed_at_half(run, items)
+
+
+async def _killed_at_half(run: _Run, items: int) -> Quantities:
     async with _running(run) as process:
         while len(run.lines()) < items // 2:
             need(process.returncode, None)
@@ -105,16 +112,13 @@ async def killed(folder: str, *, items: int) -> Quantities:
 
 @dataclass(slots=True)
 class _Run:
-    """A run in a SQLite file, and the claim for its next runner."""
+    """A run in some store, and the claim for its next runner."""
 
     folder: Path
+    url: str
     run_id: str
     epoch: int
     claim_id: str
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.folder}/cairn.db"
 
     @property
     def log(self) -> Path:
@@ -134,9 +138,9 @@ class _Run:
         await store.close()
 
 
-async def _new_run(folder: str, steps: Sequence[JSONObject], **fields: Any) -> _Run:  # noqa: ANN401 - a manifest's
+async def _new_run(folder: str, url: str, steps: Sequence[JSONObject], **fields: Any) -> _Run:  # noqa: ANN401
     """Make a run and claim it."""
-    run = _Run(Path(folder), str(uuid4()), 0, "")
+    run = _Run(Path(folder), url, str(uuid4()), 0, "")
     store = await open_store(run.url)
     manifest = _manifest(list(steps), **fields)
     await store.create_run(

@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.rows import Case, Row, Side
+from bench.cases import Case, Row, Side
 
 MODULES: dict[Side, str] = {
     "cairn": "bench.cairn_measures",
-    "langgraph": "bench.langgraph_measures",
     "processes": "bench.process_measures",
+    "langgraph": "bench.langgraph_measures",
+    "dbos": "bench.dbos_measures",
+    "floor": "bench.floor_measures",
 }
 Tell = Callable[[str], None]
 
@@ -81,7 +83,7 @@ class Worker:
 
 
 def cases_of(rows: Sequence[Row]) -> list[Case]:
-    """Every case that the rows show, once, in their order: Cairn's and then LangGraph's of the same row."""
+    """Every case that the rows show, once, in their order: Cairn's and then its rivals' of the same row."""
     found: dict[str, Case] = {}
     for row in rows:
         for case in (row.cairn, *row.rivals):

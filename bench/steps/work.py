@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from bench.texts import CHANNELS, TEXT_BYTES, TEXTS, text
+from bench.measures import MOMENTS
+from bench.texts import CHANNELS, TEXT_BYTES, TEXTS, large_texts, text
 
 if TYPE_CHECKING:
     from cairn_runtime.engine.context import Context, State
@@ -31,3 +33,11 @@ async def double(_state: State, ctx: Context) -> object:
 async def append(_state: State, ctx: Context) -> dict[str, str]:
     """Append a text that was not there before."""
     return {"log": text(ctx.visit)}
+
+
+async def write(state: State, ctx: Context) -> dict[str, str]:
+    """Write a large text over the one before, and down when this began and ended."""
+    begin = time.perf_counter()
+    texts = large_texts(int(str(state["kib"])))
+    MOMENTS.append((begin, time.perf_counter()))
+    return {"value": texts[ctx.visit % len(texts)]}

@@ -1,0 +1,72 @@
+"""What is printed: both tables with what they mean and the machine that they belong to.
+
+`page` is what stands in the documentation, between two marks, put there by the run itself: nobody copies
+numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.cases import Part
+from bench.tables import Line, markdown
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+TITLES: dict[Part, str] = {"local": "Stores on this machine", "servers": "Stores on servers"}
+NOTES = """\
+Median (least - most) of interleaved rounds, each side in a process of its own.
+`ratio`: how many times as fast as the rival Cairn is, the median over the rounds.
+`x INSERT`: how many times what a plain INSERT of the same bytes takes is Cairn's.
+A rival with several ways is shown with its fastest, which is named.
+A chain holds 10 channels of 1 KiB; each step reads one and rewrites it.
+Texts are random, so that compression flatters nobody; steps are async functions where the rival has them.
+`SqliteSaver` and `PostgresSaver` have no async methods, so with them the nodes are plain functions."""
+LOCAL_NOTES = """\
+Both sides: SQLite in WAL mode with `synchronous=FULL`, the same folder, a new file for each round."""
+SERVER_NOTES = """\
+All sides: the same server with fsync on, one after the other, a new database for each measurement.
+DBOS: one workflow, each step returns 1 KiB; it keeps no state and no history of it.
+A write of Cairn's is all that is between the end of a step and the start of the next one.
+A write of LangGraph's is the call of its saver alone, an INSERT the statement alone.
+LangGraph's saver for Redis needs modules that a plain Redis has not, and DBOS has no store there."""
+CPU_NOTE = "CPU: processor time of all threads of the side's process, in the same unit, the median."
+
+
+def terminal(lines: Sequence[Line], facts: Mapping[str, str], *, judged: bool) -> str:
+    """Both tables with processor times, what they mean, and the machine."""
+    tables = [markdown(lines, part, judged=judged) for part in _parts(lines)]
+    told = [NOTES, CPU_NOTE, LOCAL_NOTES, SERVER_NOTES]
+    return "\n\n".join([*tables, "\n".join(told), "\n".join(_facts(facts))])
+
+
+def page(lines: Sequence[Line], facts: Mapping[str, str], *, judged: bool) -> str:
+    """The same as Markdown for a page, without processor times."""
+    parts = [NOTES]
+    notes: dict[Part, str] = {"local": LOCAL_NOTES, "servers": SERVER_NOTES}
+    for part in _parts(lines):
+        table = markdown(lines, part, judged=judged, cpu=False)
+        parts += [f"### {TITLES[part]}", notes[part], table]
+    parts += ["### The machine", "\n".join(f"- {line}" for line in _facts(facts))]
+    return "\n\n".join(parts)
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the marks of a page.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no line {BEGIN} before a line {END}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def _parts(lines: Sequence[Line]) -> list[Part]:
+    return [part for part in TITLES if any(line.row.part == part for line in lines)]
+
+
+def _facts(facts: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {text}" for name, text in facts.items()]
