@@ -17,7 +17,7 @@ from cairn_runtime.errors import (
     WaitClosed,
 )
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import Checkpoint, Fence, NewRun, NewSignal, Outcome
+from cairn_runtime.store.base import GENESIS_HASH, Checkpoint, Fence, Gap, NewRun, NewSignal, Outcome
 
 Refusal = type[CairnError]
 SOON_YEAR = 2100
@@ -40,6 +40,8 @@ class ModelRun:
     size: int = 0
     """Payload bytes ever committed."""
     rows: dict[int, Checkpoint] = field(default_factory=dict)
+    hashes: dict[int, str] = field(default_factory=lambda: {0: GENESIS_HASH})
+    """Of all checkpoints ever committed, and what stands before the first."""
     pruned: set[int] = field(default_factory=set)
     row_writes: set[str] = field(default_factory=set)
     signals: dict[str, NewSignal] = field(default_factory=dict)
@@ -79,6 +81,16 @@ class ModelRun:
             and (wait.deadline is None or wait.deadline.year >= SOON_YEAR)
             for wait in self.outcome.waits
         )
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What was pruned, adjacent seqs as one."""
+        firsts = [seq for seq in sorted(self.pruned) if seq - 1 not in self.pruned]
+        lasts = [seq for seq in sorted(self.pruned) if seq + 1 not in self.pruned]
+        return [
+            Gap(first, last, self.hashes[first - 1], self.hashes[last + 1])
+            for first, last in zip(firsts, lasts, strict=True)
+        ]
 
     def needed_for(self, seq: int) -> set[int]:
         """What a checkpoint is folded from, itself included."""
@@ -147,7 +159,7 @@ class Model:
         if not rows:
             run.row_writes.add(write_id)
         for row in rows:
-            run.rows[row.seq] = row
+            run.rows[row.seq], run.hashes[row.seq] = row, row.hash
             run.head, run.ever, run.size = row.seq, run.ever + 1, run.size + row.size
         if outcome is not None:
             run.outcome = outcome
