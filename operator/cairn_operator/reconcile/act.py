@@ -108,7 +108,7 @@ class Actor:
         return None
 
     async def _do(self, world: World, action: Action) -> None:
-        store = self.stores[world.manifest.spec.store if world.manifest is not None else _store_of(world)]
+        store = self.stores[world.store]
         found = world.workflow
         match action:
             case CreateRun(new):
@@ -185,10 +185,6 @@ class Actor:
             and labels.get(RUN_LABEL) == assignment.run_id
             and labels.get(EPOCH_LABEL) == str(assignment.epoch)
         )
-
-
-def _store_of(world: World) -> str:
-    return facts.text(facts.part(world.workflow.document, "spec"), "store") or "default"
 
 
 async def _insist(call: Callable[[], Awaitable[_T]]) -> _T:

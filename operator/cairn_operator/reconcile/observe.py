@@ -56,16 +56,6 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What this process knows of a Workflow from before: nothing that a restart could not do without."""
-
-    quiet_seconds: float = 0.0
-    suspect: bool = False
-    create_error: tuple[str, str] | None = None
-    trouble: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Observer:
     """Observes Workflows of one cluster with its stores."""
 
@@ -73,7 +63,7 @@ class Observer:
     stores: Mapping[str, Store]
     installation: str
 
-    async def observe(self, namespace: str, name: str, memory: Memory) -> World | None:
+    async def observe(self, namespace: str, name: str) -> World | None:
         """Read the world around one Workflow; None: it is gone, or about to be."""
         document = await self.reader.workflow(namespace, name)
         now = utc_now()
@@ -88,10 +78,6 @@ class Observer:
                 for pod in await self.reader.pods(namespace, f"{WORKFLOW_LABEL}={name}")
                 if _owned(pod, found.uid)
             ),
-            quiet_seconds=memory.quiet_seconds,
-            suspect=memory.suspect,
-            create_error=memory.create_error,
-            trouble=memory.trouble,
         )
         return await self._with_rows(world)
 
@@ -131,6 +117,7 @@ class Observer:
 
     async def _with_rows(self, world: World) -> World:
         name = facts.text(facts.part(world.workflow.document, "spec"), "store") or "default"
+        world = replace(world, store=name)
         store = self.stores.get(name)
         if store is None:
             known = ", ".join(sorted(self.stores)) or "none"

@@ -131,6 +131,8 @@ class World:
     accepted: JSONObject | None = None
     """The document that a new run's row is given; None where there are faults."""
     faults: tuple[Fault, ...] = ()
+    store: str = "default"
+    """Name of the store that the spec asks for."""
     wanted: str = ""
     """Id of the run that the spec asks for: uuid5(uid, resume.nonce or "")."""
     served: bool = False
