@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.servers.fixtures import (  # noqa: F401 - fixtures
     SESSION,
-    _connections,
     pgbouncer_url,
     postgres_url,
     private_postgres,
     private_redis,
     redis_cluster_url,
     redis_url,
+    server_connections,
     servers,
     servers_session,
 )

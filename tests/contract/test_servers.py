@@ -159,7 +159,7 @@ def test_a_standby_follows_and_is_promoted(servers, private_postgres):
 
 
 def test_a_pooler_gives_each_transaction_any_connection(pgbouncer_url):
-    """What a session set is not there for the next one: the mode is the one that breaks prepared statements."""
+    """What a client takes for its session is somebody else's: the mode that breaks prepared statements."""
     url = pgbouncer_url.partition("?")[0]
     with psycopg.connect(url) as first, psycopg.connect(url) as second:
         pids = [connection.info.backend_pid for connection in (first, second)]

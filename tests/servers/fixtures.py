@@ -57,7 +57,7 @@ def private_redis(servers: Servers) -> Redis:
 
 
 @pytest.fixture
-def postgres_url(servers_session: Session, _connections: None) -> Iterator[str]:
+def postgres_url(servers_session: Session, server_connections: None) -> Iterator[str]:
     """A place of the test's own in the shared Postgres."""
     from tests.servers import making, places  # noqa: PLC0415
 
@@ -76,7 +76,7 @@ def pgbouncer_url(servers_session: Session, postgres_url: str) -> str:
 
 
 @pytest.fixture
-def redis_url(servers_session: Session, _connections: None) -> Iterator[str]:
+def redis_url(servers_session: Session, server_connections: None) -> Iterator[str]:
     """A place of the test's own in the shared Redis."""
     from tests.servers import making, places  # noqa: PLC0415
 
@@ -86,7 +86,7 @@ def redis_url(servers_session: Session, _connections: None) -> Iterator[str]:
 
 
 @pytest.fixture
-def redis_cluster_url(servers_session: Session, _connections: None) -> Iterator[str]:
+def redis_cluster_url(servers_session: Session, server_connections: None) -> Iterator[str]:
     """A place of the test's own in the shared cluster."""
     from tests.servers import making, places  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ def redis_cluster_url(servers_session: Session, _connections: None) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def _connections() -> Iterator[None]:
+def server_connections() -> Iterator[None]:
     """Close what was opened to clean up after tests."""
     from tests.servers import places  # noqa: PLC0415
 

@@ -102,6 +102,12 @@ class Kept:
             _hang_up(keeper)
             keeper.wait(PATIENCE_SECONDS)
 
+    @property
+    def keeper_pid(self) -> int:
+        """The process beside the server."""
+        assert self._keeper is not None
+        return self._keeper.pid
+
     def detach(self) -> list[int]:
         """Let a detached server live on without this process; return its keeper, which SIGTERM ends."""
         keeper, self._keeper = self._keeper, None

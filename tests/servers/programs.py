@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 INSTALL = Path(__file__).with_name("install.sh")
+SYSTEM = Path("/")
 SYSTEM_PLACES = ("usr/local/bin", "usr/bin", "usr/local/sbin", "usr/sbin")
 POSTGRES_PLACES = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "usr/local/pgsql/bin")
 POSTGRES_PROGRAMS = ("postgres", "initdb", "pg_basebackup")
@@ -125,7 +126,7 @@ def _ways_out(name: str, said: str, variable: str | None) -> str:
 def _find_postgres() -> Path | None:
     """The newest release, in the places of distributions, on PATH, or in our cache."""
     places = [
-        place for root in (Path("/"), cache_folder()) for glob in POSTGRES_PLACES for place in root.glob(glob)
+        place for root in (SYSTEM, cache_folder()) for glob in POSTGRES_PLACES for place in root.glob(glob)
     ]
     on_path = shutil.which("postgres")
     if on_path is not None:
@@ -136,15 +137,14 @@ def _find_postgres() -> Path | None:
 
 
 def _major(place: Path) -> int:
-    """The release that stands in a path such as `/usr/lib/postgresql/15/bin`."""
-    return max(
-        [int(number) for part in place.parts for number in part.split("-") if number.isdigit()], default=0
-    )
+    """The release that stands in a path such as `/usr/lib/postgresql/15/bin` or `/usr/pgsql-16/bin`."""
+    number = place.parent.name.rpartition("-")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def _find(name: str) -> Path | None:
     on_path = shutil.which(name)
-    places = [root / place / name for root in (Path("/"), cache_folder()) for place in SYSTEM_PLACES]
+    places = [root / place / name for root in (SYSTEM, cache_folder()) for place in SYSTEM_PLACES]
     found = [Path(on_path)] if on_path else [place for place in places if os.access(place, os.X_OK)]
     return found[0] if found else None
 
