@@ -19,10 +19,10 @@ BENCH := $(VENV)/.bench-installed
 PIP   := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench format docs clean
+.PHONY: help venv demo test check bench format docs clean cluster-up cluster-down test-cluster
 
 help: ## List these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## Make .venv with Cairn in it, editable, and all development tools
 
@@ -41,6 +41,15 @@ check: $(READY) ## Format, lint, types, import walls, generated pages; changes n
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python docs/generate_cli.py --check
 	@$(BIN)/python docs/generate_crds.py --check
+
+test-cluster: $(READY) ## The tests on a real Kubernetes: yours (KUBECONFIG), or one that is started for them
+	@$(BIN)/python -m tests.cluster.harness test $(or $(TESTS),tests/cluster)
+
+cluster-up: $(CORE) ## Start that Kubernetes and keep it; says how to use it
+	@$(BIN)/python -m tests.cluster.harness up
+
+cluster-down: $(CORE) ## End it; nothing of it stays
+	@$(BIN)/python -m tests.cluster.harness down
 
 bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
 	@$(BIN)/python -m bench $(ARGS)
