@@ -60,7 +60,8 @@ class StoreUrl:
     """What stands between scheme or host and the options, %-escapes decoded, leading slashes as written."""
     host: str = field(repr=False)
     """User, password, host and port as written; empty for local stores."""
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(repr=False)
+    """What stands behind the `?`; a password may be among it."""
     safe: str
     """The address without any password, for people."""
     full: str = field(repr=False)
@@ -130,14 +131,14 @@ def safe_url(url: str) -> str:
     return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
 
 
-def timeout_option(url: StoreUrl) -> float:
-    """Read `?timeout=`: seconds to wait for other writers.
+def timeout_option(url: StoreUrl, *, default: str = "5s") -> float:
+    """Read `?timeout=`: seconds to wait for other writers, or for a server.
 
     Raises:
         StoreUrlInvalid: not a duration.
     """
     try:
-        return parse_duration(url.options.get("timeout", "5s"))
+        return parse_duration(url.options.get("timeout", default))
     except ValueError as error:
         raise StoreUrlInvalid([Fault(f"{url.safe}: ?timeout=", str(error))]) from None
 
