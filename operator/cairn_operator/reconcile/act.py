@@ -179,9 +179,8 @@ class Actor:
         pod = await self.writer.read("Pod", found.namespace, assignment.pod_name)
         meta = facts.part(pod or {}, "metadata")
         labels = facts.part(meta, "labels")
-        owners = facts.items(meta.get("ownerReferences"))
         return (
-            any(owner.get("uid") == found.uid for owner in owners)
+            facts.is_owned(pod or {}, found.uid)
             and labels.get(RUN_LABEL) == assignment.run_id
             and labels.get(EPOCH_LABEL) == str(assignment.epoch)
         )

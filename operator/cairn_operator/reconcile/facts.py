@@ -90,6 +90,12 @@ def shown_checkpoint(document: JSONObject) -> Shown:
     return Shown(text(meta, "name"), text(meta, "uid"), identity, pin if isinstance(pin, str) else None)
 
 
+def is_owned(document: JSONObject, uid: str) -> bool:
+    """Whether an object is this Workflow's: a namesake's, made and deleted before, is not."""
+    owners = items(part(document, "metadata").get("ownerReferences"))
+    return any(owner.get("uid") == uid for owner in owners)
+
+
 def part(document: JSONObject, name: str) -> JSONObject:
     """An object inside an object; empty where there is none."""
     value = document.get(name)

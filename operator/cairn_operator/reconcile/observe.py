@@ -76,7 +76,7 @@ class Observer:
             pods=tuple(
                 facts.pod_facts(pod, now)
                 for pod in await self.reader.pods(namespace, f"{WORKFLOW_LABEL}={name}")
-                if _owned(pod, found.uid)
+                if facts.is_owned(pod, found.uid)
             ),
         )
         return await self._with_rows(world)
@@ -203,9 +203,3 @@ async def _header(store: Store, identity: str) -> Checkpoint:
 def _wanted(uid: str, manifest: Workflow) -> str:
     resume = manifest.spec.resume
     return run_id_for(uid, resume.nonce if resume is not None else "")
-
-
-def _owned(pod: JSONObject, uid: str) -> bool:
-    """Whether a pod is this object's: a namesake's, made and deleted before, is not."""
-    owners = facts.items(facts.part(pod, "metadata").get("ownerReferences"))
-    return any(owner.get("uid") == uid for owner in owners)
