@@ -339,6 +339,8 @@ class BlockingFile:
             return False
         run = self._runs.known(run_id)
         with self._runs.locked(run):
+            if self._runs.rows(run_id) is None:
+                return False  # another deletion came first
             ledger = run.there
             self._forget_dead_holds(run)
             if ledger.holds:

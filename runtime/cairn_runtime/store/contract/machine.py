@@ -35,6 +35,7 @@ from cairn_runtime.store.contract.calls import Call
 from cairn_runtime.store.contract.cases import CODEC, StoreFactory, Writer, new_run
 from cairn_runtime.store.contract.faults import Fault, FaultyStore
 from cairn_runtime.store.contract.model import Model, ModelRun
+from cairn_runtime.store.contract.pictures import picture
 
 T = TypeVar("T")
 _NAMES = st.sampled_from(["a", "a", "b", "c"])
@@ -75,7 +76,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.Runner()
+        self.loop = asyncio.new_event_loop()
         self.model = Model()
         self.salt = new_id()
         """Part of every run_id: all examples of one test share a place."""
@@ -108,7 +109,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def do(self, call: Coroutine[Any, Any, T]) -> T:
         """Wait for a call."""
-        return self.loop.run(call)
+        return self.loop.run_until_complete(call)
 
     def id_of(self, name: str) -> str:
         """The run_id behind a short name."""
@@ -328,18 +329,15 @@ class StoreMachine(RuleBasedStateMachine):
     def look_at(self, run_id: str) -> None:
         """Compare all that is left of a run."""
         run = self.model.runs[run_id]
-        rows = self.do(self.store.checkpoints(run_id))
-        assert [row._replace(payload=None) for row in reversed(run.rows.values())] == rows
-        assert (run_id in self.do(self.store.heads([run_id]))) is not run.deleted
+        seen = self.do(picture(self.store, run_id))
+        assert seen["checkpoints"] == [row._replace(payload=None) for row in reversed(run.rows.values())]
+        assert (seen["head"] is None) is run.deleted
         if run.deleted:
             return
-        _row_is(self.do(self.store.run(run_id)), run)
-        assert [signal.number for signal in self.do(self.store.signals(run_id))] == run.pending
-        assert self.do(self.store.progress(run_id)) == run.progress
-        assert self.do(self.store.pins(run_id)) == run.pins
-        held = self.do(self.store.holds(run_id))
-        assert {(seq, child) for seq, children in held.items() for child in children} == run.holds
-        assert self.do(self.store.gaps(run_id)) == run.gaps
+        _row_is(seen["row"], run)
+        assert [signal.number for signal in seen["signals"]] == run.pending
+        assert {(seq, child) for seq, children in seen["holds"].items() for child in children} == run.holds
+        assert (seen["progress"], seen["pins"], seen["gaps"]) == (run.progress, run.pins, run.gaps)
 
 
 class TestAgainstAModel:

@@ -13,6 +13,7 @@ from cairn_runtime.store.contract.machine import TestAgainstAModel
 from cairn_runtime.store.contract.opening import TestOpening
 from cairn_runtime.store.contract.progress import TestProgress
 from cairn_runtime.store.contract.pruning import TestGaps, TestHolds, TestPins, TestPrune
+from cairn_runtime.store.contract.rivals import TestRivals
 from cairn_runtime.store.contract.runs import TestRuns
 from cairn_runtime.store.contract.signals import TestSignals
 
@@ -34,6 +35,7 @@ __all__ = [
     "TestPins",
     "TestProgress",
     "TestPrune",
+    "TestRivals",
     "TestRuns",
     "TestSignals",
 ]
