@@ -272,7 +272,7 @@ def test_input_is_laid_over_the_files_own(folder):
         (("--store", "memory:"), "--store: memory: lives in one process only; add --in-process"),
         (("--input", "{names: []}"), "--input: not JSON at line 1, column 2"),
         (("--set", "names"), '--set: "names" is not name=value'),
-        (("--store", "redis://h"), "this release has no redis store"),
+        (("--store", "redis://h/zero"), "what follows the host is the number of a database"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
