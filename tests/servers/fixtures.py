@@ -72,7 +72,8 @@ def pgbouncer_url(servers_session: Session, postgres_url: str) -> str:
     from tests.servers import making  # noqa: PLC0415
 
     schema = postgres_url.rpartition("schema=")[2]
-    return with_option(making.shared_pgbouncer(servers_session), "schema", schema)
+    pooler = with_option(making.shared_pgbouncer(servers_session), "schema", schema)
+    return with_option(pooler, "pooler", "transaction")
 
 
 @pytest.fixture
