@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.cluster.harness import binaries
 from tests.cluster.harness.commands import QUIETLY, CommandFailed, output, say, watched
 from tests.cluster.harness.configs import PAUSE
-from tests.cluster.harness.places import CHECKOUT, Places, digest_of, made_whole
+from tests.cluster.harness.places import CHECKOUT, Places, digest_of, emptied, made_whole
 
 BASE = "localhost/cairn-base:1"
 FORMAT = "docker-archive"
@@ -33,6 +33,9 @@ SUITE = "bookworm"
 PACKAGES = "ca-certificates,python3,python3-venv"
 MIRROR = "http://deb.debian.org/debian"
 BASE_MINUTES = 3
+
+ALONE = ("unshare", "--mount", "--propagation=private")
+"""Before what mounts: the mounts are gone when it is, however it ends."""
 
 STRIPPED = (
     "boot",
@@ -91,10 +94,10 @@ def base(places: Places) -> Path:
     with places.locked(places.cache / "images", "making the base image"):
         if not archive.exists():
             say(f"making the base image by debootstrap (about {BASE_MINUTES} minutes)")
-            with tempfile.TemporaryDirectory(dir=places.cache) as folder:
-                _debootstrap(Path(folder), places.cache / "logs" / "debootstrap.log")
-                (Path(folder) / "Dockerfile").write_text(BASE_FILE)
-                _archive(places, Recipe(BASE, Path(folder) / "Dockerfile", Path(folder)), archive)
+            with emptied(places.cache / "images" / "making") as folder:
+                _debootstrap(folder, places.cache / "logs" / "debootstrap.log")
+                (folder / "Dockerfile").write_text(BASE_FILE)
+                _archive(places, Recipe(BASE, folder / "Dockerfile", folder), archive)
     return archive
 
 
@@ -106,10 +109,10 @@ def pause(places: Places) -> Path:
         return archive
     with places.locked(places.cache / "images", "making the pause image"):
         if not archive.exists():
-            with tempfile.TemporaryDirectory(dir=places.cache) as folder:
+            with emptied(places.cache / "images" / "making") as folder:
                 shutil.copy(program, folder)
-                (Path(folder) / "Dockerfile").write_text(PAUSE_FILE)
-                _archive(places, Recipe(PAUSE, Path(folder) / "Dockerfile", Path(folder)), archive)
+                (folder / "Dockerfile").write_text(PAUSE_FILE)
+                _archive(places, Recipe(PAUSE, folder / "Dockerfile", folder), archive)
     return archive
 
 
@@ -162,7 +165,7 @@ def _buildah(places: Places) -> list[str]:
     """Call buildah with a store of its own."""
     own = places.cache / "buildah"
     roots = [f"--root={own / 'storage'}", f"--runroot={own / 'run'}", "--storage-driver=overlay"]
-    return ["unshare", "--mount", "--propagation=private", "buildah", *roots]
+    return [*ALONE, "buildah", *roots]
 
 
 def _debootstrap(folder: Path, log: Path) -> None:
@@ -170,7 +173,7 @@ def _debootstrap(folder: Path, log: Path) -> None:
     root = folder / "root"
     mirror = os.environ.get("CAIRN_TEST_DEBIAN_MIRROR", MIRROR)
     options = ["--variant=minbase", f"--include={PACKAGES}"]
-    watched([*QUIETLY, "debootstrap", *options, SUITE, str(root), mirror], "debootstrap", log=log)
+    watched([*QUIETLY, *ALONE, "debootstrap", *options, SUITE, str(root), mirror], "debootstrap", log=log)
     for name in STRIPPED:
         for entry in (root / name).iterdir():
             if entry.is_dir() and not entry.is_symlink():

@@ -103,14 +103,25 @@ def digest_of(*parts: Path | str) -> str:
 
 @contextmanager
 def made_whole(target: Path) -> Iterator[Path]:
-    """Give a name to make a file or folder under; only when it is whole it gets its own name."""
+    """Give a name to make a file under; only when it is whole it gets its own."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
+    for left in target.parent.glob(f".{target.name}.*"):
+        if not Path("/proc", left.suffix[1:]).exists():  # by somebody who was killed
+            left.unlink(missing_ok=True)
     try:
         yield draft
         draft.rename(target)
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft)
-        else:
-            draft.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def emptied(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to make something in; also what somebody left there who was killed goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tests.cluster.harness.commands import CommandFailed
+
 CHUNK_BYTES = 1 << 16
 
 
@@ -29,7 +31,7 @@ def objects(argv: Sequence[str], environ: Mapping[str, str], *, seconds: float) 
                 process.kill()
             said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
         if process.returncode > 0:
-            raise RuntimeError(f"the watch ended: {said}")
+            raise CommandFailed(argv, process.returncode, said)
 
 
 def _documents(process: subprocess.Popen[bytes], deadline: float) -> Iterator[dict[str, Any]]:
