@@ -74,7 +74,9 @@ def _broken_rules(new: Any, old: Any, schema: dict[str, Any], path: str) -> Iter
     for rule in schema.get("x-kubernetes-validations", ()):
         asks_old = "oldSelf" in rule["rule"]
         if not (asks_old and old is None) and not holds(rule["rule"], new, old):
-            yield f"{(path + rule.get('fieldPath', '')).lstrip('.')}: {rule['message']}"
+            said = rule.get("messageExpression")
+            message = _ask(said, new, old) if said else rule["message"]
+            yield f"{(path + rule.get('fieldPath', '')).lstrip('.')}: {message}"
     for name, inner in schema.get("properties", {}).items():
         if isinstance(new, dict) and name in new:
             below = old.get(name) if isinstance(old, dict) else None
@@ -88,11 +90,15 @@ def _broken_rules(new: Any, old: Any, schema: dict[str, Any], path: str) -> Iter
             yield from _broken_rules(item, None, schema["additionalProperties"], f"{path}[{key}]")
 
 
-def holds(rule: str, new: Any, old: Any = None) -> bool:
+def holds(rule: str, new: Any, old: Any) -> bool:
     """Ask a rule."""
-    answer = _compiled(rule).eval(data={"self": new, "oldSelf": old})
-    assert answer.type().name() == "BOOL", str(answer.plain_value())
-    return answer.plain_value() is True
+    answer = _ask(rule, new, old)
+    assert isinstance(answer, bool), answer
+    return answer
+
+
+def _ask(expression: str, new: Any, old: Any) -> Any:
+    return _compiled(expression).eval(data={"self": new, "oldSelf": old}).plain_value()
 
 
 @cache

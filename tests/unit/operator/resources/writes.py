@@ -42,6 +42,13 @@ class Update(NamedTuple):
     refused: tuple[str, ...] = ()
     status: Spec = BEGUN
 
+    @property
+    def refusals(self) -> list[tuple[str, str]]:
+        """What the server blames, and how its message ends."""
+        made_of = [field for field in self.refused if field != "resume"]
+        found = [("spec", f"; changed here: {' '.join(made_of)}")] if made_of else []
+        return [*found, *([("spec.resume", "to a text not used before")] if "resume" in self.refused else [])]
+
 
 def _step(**fields: Any) -> Spec:
     return {"steps": [*STEPS, {"name": "more", **fields}]}
@@ -80,7 +87,7 @@ MANIFESTS = (
     Manifest(
         "when and otherwise in one entry",
         _step(**_BRANCH, next=[{"to": "send", "when": "true", "otherwise": True}]),
-        "spec.steps[2].next[0]",
+        "spec.steps[2].next",
         "has when and otherwise",
     ),
     Manifest(
@@ -126,7 +133,7 @@ MANIFESTS = (
         "spec.resume.skip",
         "start it or skip it",
     ),
-    Manifest("a resume without a nonce", {"resume": {"checkpoint": "latest"}}, "spec.resume", "nonce"),
+    Manifest("a resume without a nonce", {"resume": {"checkpoint": "latest"}}, "spec.resume", ""),
     Manifest("no steps", {"steps": []}, "spec.steps", ""),
     Manifest("a duration without a unit", {"timeout": "90"}, "spec.timeout", ""),
     Manifest("a step name with a dot", {"steps": [{"name": "a.b", "run": "true"}]}, "spec.steps[0].name", ""),
@@ -197,7 +204,7 @@ UPDATES = (
     Update(
         "another channel in the patch, the same nonce",
         {"resume": {"nonce": "1", "statePatch": {"tone": "warm"}}},
-        {"resume": {"statePatch": {"tone": None, "tune": "warm"}}},
+        {"resume": {"statePatch": {"tone": None, "urls": "warm"}}},
         ("resume",),
     ),
     Update("steps to start at, the same nonce", ONE, {"resume": {"steps": ["send"]}}, ("resume",)),
