@@ -68,6 +68,7 @@ _CONNECTING: tuple[tuple[str, str], ...] = (
      "sslmode does not fit the server"),
     (r'definition of service ".*" not found|service file', "mend the service file, or ?service="),
     (r"private key file|certificate file", "mend sslkey or sslcert"),
+    (r"invalid \S+ value|invalid (integer|port)", "mend the option in the URL"),
 )  # fmt: skip
 """What libpq says while connecting, which comes without a code. A server that speaks another language than
 English is not understood: then it is tried again until the patience of the caller ends."""

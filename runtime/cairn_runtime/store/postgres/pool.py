@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from cairn_runtime.errors import StoreError, StoreUnusable
 from cairn_runtime.store.postgres.wire import Wire
@@ -90,7 +91,8 @@ class Pool:
             if turn.done() and not turn.cancelled():
                 self._wake()  # it was this caller's turn: the next one has it
             else:
-                self._waiting.remove(turn)
+                with suppress(ValueError):  # whoever woke others has passed it over already
+                    self._waiting.remove(turn)
             raise
 
     def _wake(self) -> None:

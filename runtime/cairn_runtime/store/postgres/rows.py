@@ -160,10 +160,10 @@ def signal_of(run_id: str, row: tuple[Any, ...]) -> Signal:
     return Signal(run_id, number, name, orjson.loads(value), client_id, wait, created_at)
 
 
-def beyond(prefix: str) -> str | None:
-    """The first text, by its bytes, after all that begin with the prefix; None where that is hard to say."""
+def beyond(prefix: str) -> str:
+    """A text that comes, by its bytes, after all that begin with the prefix."""
     if not prefix or ord(prefix[-1]) >= 0xD7FF:
-        return None
+        return prefix + "\U0010ffff"
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 

@@ -93,8 +93,8 @@ class Sessions:
         """
         wire = await self._pool.take()
         try:
-            millis = round((PATIENT_SECONDS if patient else self.address.timeout_seconds) * 1000)
             wire.patience_seconds = PATIENT_SECONDS if patient else self.address.timeout_seconds
+            millis = _server_millis(wire.patience_seconds)
             await wire.script(
                 f"BEGIN; SET LOCAL statement_timeout = {millis}; "
                 f"SET LOCAL idle_in_transaction_session_timeout = {millis}"
@@ -167,7 +167,7 @@ class Sessions:
             durability = "on"
         self._judge_disk(fsync, durability)
         if not self.address.pooled:
-            millis = str(round(self.address.timeout_seconds * 1000))
+            millis = str(_server_millis(self.address.timeout_seconds))
             await wire.fetch("settle_in", durability=durability, statement_timeout=millis)
 
     def _judge_disk(self, fsync: str, durability: str) -> None:
@@ -185,6 +185,11 @@ class Sessions:
         if words not in self._warned:
             self._warned.add(words)
             log.warning(words, extra={"store": self.address.safe})
+
+
+def _server_millis(seconds: float) -> int:
+    """A little less than we wait ourselves: the server's own words are better than silence."""
+    return max(1, round(seconds * 900))
 
 
 async def _leave(wire: Wire) -> None:

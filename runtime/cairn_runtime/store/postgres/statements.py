@@ -41,6 +41,8 @@ class Statement:
     sql: bytes
     values: tuple[str, ...]
     """Names of its values, in the order of `$1`, `$2`..."""
+    formats: tuple[int, ...]
+    """That all of them are in binary form."""
     prepared_name: bytes
     guarded: bool
     """Whether its rows begin with two columns that tell where they were read."""
@@ -81,7 +83,8 @@ def _statement(sql: str, on_primary: bool) -> Statement:  # noqa: FBT001 - priva
     if guarded:
         sql = _ON_PRIMARY.format(sql)
     text = _VALUE.sub(lambda match: f"${order.setdefault(match[1], len(order) + 1)}", sql).encode()
-    return Statement(text, tuple(order), b"cairn_" + sha256(text).hexdigest()[:24].encode(), guarded)
+    name = b"cairn_" + sha256(text).hexdigest()[:24].encode()
+    return Statement(text, tuple(order), (1,) * len(order), name, guarded)
 
 
 _LOCKS = re.compile(r"FOR (NO KEY )?UPDATE|advisory|set_config|pg_is_in_recovery")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cairn_runtime.errors import (
     CheckpointCorrupted,
@@ -136,22 +136,20 @@ class PostgresStore(PostgresRetention):
         self, *, workflow: str = "", thread: str = "", limit: int = 100, before: str = ""
     ) -> list[Run]:
         """List runs, newest first; a damaged row is logged and left out."""
-        prefix = workflow if workflow.endswith("/") else ""
-        created_at = None
+        created_at = datetime.max.replace(tzinfo=UTC)
         if before:
             ages = await self._sessions.fetch("age", run_id=before)
             if not ages:
                 raise RunNotFound(before)
             created_at = ages[0][0]
-        rows = await self._sessions.fetch(
-            "runs",
-            workflow=None if prefix else workflow or None,
-            thread=thread or None,
-            prefix=prefix,
-            created_at=created_at,
-            run_id=before,
-            limit=limit,
-        )
+        page: dict[str, Value] = {"created_at": created_at, "run_id": before, "limit": limit}
+        if workflow and not workflow.endswith("/"):
+            name, asked = "runs_of_workflow", {"workflow": workflow, "thread": thread or None}
+        elif thread:
+            name, asked = "runs_of_thread", {"thread": thread, "prefix": workflow}
+        else:
+            name, asked = "runs_of_prefix", {"prefix": workflow}
+        rows = await self._sessions.fetch(name, **asked, **page)
         found: list[Run] = []
         for row in rows:
             try:
@@ -249,7 +247,7 @@ class PostgresStore(PostgresRetention):
         self, run_id: str, *, before: int | None = None, limit: int = 100
     ) -> list[Checkpoint]:
         """List headers, newest first."""
-        below = None if before is None else min(before, MAX_BIGINT)
+        below = MAX_BIGINT if before is None else min(before, MAX_BIGINT)
         rows = await self._sessions.fetch("list_checkpoints", run_id=run_id, before=below, limit=limit)
         return [checkpoint_of(run_id, row) for row in rows]
 

@@ -1,9 +1,8 @@
 """Values as Postgres takes them, without the driver's search for a type by class and content.
 
-Every statement names the types of its values by casts, so a number may go as text and text as the bytes it
-is.
-Text goes in binary form: its length counts, and a zero byte in it is refused by the server instead of ending
-it.
+Every statement names the types of its values by casts: a number is a `bigint`, a time a `timestamptz`, and
+text and JSON are the bytes they are.
+All go in binary form, so that lengths count: the server refuses a zero byte in text, and it ends nothing.
 Pure: no I/O.
 """
 
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from struct import Struct
+from struct import Struct, error
 from typing import TypeAlias
 
 from psycopg.abc import Buffer
@@ -20,61 +19,57 @@ from psycopg.pq import Format
 
 from cairn_runtime.errors import InvalidInput
 
-Value: TypeAlias = "str | int | bytes | datetime | Sequence[str | int | bytes | datetime | None] | None"
+Scalar: TypeAlias = "str | int | bytes | datetime | None"
+Value: TypeAlias = "Scalar | Sequence[Scalar]"
 
-_TEXT, _BINARY = 0, 1
-_TEXT_OID, _BYTEA_OID = 25, 17
+_OIDS: dict[type, int] = {int: 20, str: 25, bytes: 17, datetime: 1184}
+"""Types of the items of an array, as Postgres numbers them."""
 _HEADER = Struct("!iiIii").pack
 _LENGTH = Struct("!i").pack
-_MICROS = Struct("!q").unpack
+_BIGINT = Struct("!q")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def encode(value: Value) -> tuple[bytes | None, int]:
-    """Write a value: its bytes, and whether they are its binary form.
+def encode_all(names: Sequence[str], values: dict[str, Value]) -> list[bytes | None]:
+    """Write the values of a statement, in the order of their names.
 
     Raises:
-        InvalidInput: text that no encoding can carry.
+        InvalidInput: text that no encoding can carry, or a number beyond 64 bits.
     """
-    if isinstance(value, str):
-        return text(value), _BINARY
-    if isinstance(value, int):
-        return b"%d" % value, _TEXT
-    if value is None or isinstance(value, bytes):
-        return value, _BINARY
-    if isinstance(value, datetime):
-        return value.isoformat().encode(), _TEXT
-    return _array(value)
-
-
-def text(value: str) -> bytes:
-    """Write text. Raises `InvalidInput`."""
     try:
+        # Most values are text, and every commit passes here.
+        return [
+            value.encode() if type(value) is str else _encode(value)
+            for value in map(values.__getitem__, names)
+        ]
+    except UnicodeEncodeError as bad:
+        raise InvalidInput(f"{bad.object!a}: half of a surrogate pair cannot be stored") from None
+    except error:
+        raise InvalidInput("a number is beyond 64 bits") from None
+
+
+def _encode(value: Value) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
         return value.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(f"{value!a}: half a surrogate pair is no text that can be stored") from None
+    if isinstance(value, int):
+        return _BIGINT.pack(value)
+    if isinstance(value, datetime):
+        return _BIGINT.pack((value - _EPOCH) // timedelta(microseconds=1))
+    # An empty array would have to say its type; nothing equals any of null just as well.
+    return _array(value) if value else None
 
 
-def _array(items: Sequence[str | int | bytes | datetime | None]) -> tuple[bytes, int]:
-    """Write a list: numbers and times as text, text and bytes in binary form."""
-    sample = next((item for item in items if item is not None), None)
-    if isinstance(sample, str):
-        return _binary_array([text(item) for item in items], _TEXT_OID), _BINARY  # type: ignore[arg-type]
-    if isinstance(sample, bytes):
-        return _binary_array(items, _BYTEA_OID), _BINARY  # type: ignore[arg-type]
-    parts = (
-        "NULL" if item is None else item.isoformat() if isinstance(item, datetime) else str(item)
-        for item in items
-    )
-    return f"{{{','.join(parts)}}}".encode(), _TEXT
-
-
-def _binary_array(items: Sequence[bytes], oid: int) -> bytes:
-    """Source: `array_send` of the server: dimensions, has nulls, type, then length and bytes of each item."""
-    parts = [_HEADER(1, 0, oid, len(items), 1)]
+def _array(items: Sequence[Scalar]) -> bytes:
+    """Source: `array_recv` of the server: dimensions, has nulls, type; then length and bytes of each item."""
+    kind = next((type(item) for item in items if item is not None), int)
+    parts = [_HEADER(1, int(None in items), _OIDS[kind], len(items), 1)]
     for item in items:
-        parts.append(_LENGTH(len(item)))
-        parts.append(item)
+        data = _encode(item)
+        parts.append(_LENGTH(-1 if data is None else len(data)))
+        if data is not None:
+            parts.append(data)
     return b"".join(parts)
 
 
@@ -85,4 +80,4 @@ class MomentLoader(Loader):
 
     def load(self, data: Buffer) -> datetime:
         """Read microseconds since the year 2000."""
-        return _EPOCH + timedelta(microseconds=_MICROS(data)[0])
+        return _EPOCH + timedelta(microseconds=_BIGINT.unpack(data)[0])

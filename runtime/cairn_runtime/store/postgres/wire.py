@@ -24,14 +24,14 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from cairn_runtime.store.postgres.faults import Lost, Refused
 from cairn_runtime.store.postgres.statements import Statement
-from cairn_runtime.store.postgres.values import MomentLoader, Value, encode
+from cairn_runtime.store.postgres.values import MomentLoader, Value, encode_all
 
 _OK = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 _IDLE = pq.TransactionStatus.IDLE
 _OPEN = frozenset({pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR})
 _BINARY = pq.Format.BINARY
-_PREPARE_AT_USE = 2
-"""A statement that is used once by a connection is not worth a round trip of its own."""
+_PREPARED = 2
+"""The use of a statement by which it is prepared, and from which it is."""
 _STANDBY = "25006"
 
 
@@ -102,7 +102,7 @@ class Wire:
             return _read_on_primary(rows)
         return rows
 
-    async def change(self, name: str, values: Mapping[str, Value]) -> int:
+    async def change(self, name: str, values: dict[str, Value]) -> int:
         """Carry out a named statement and tell how many rows it changed. Raises like `fetch`."""
         return (await self._execute(name, values)).command_tuples or 0
 
@@ -110,34 +110,26 @@ class Wire:
         """Carry out statements without values. Raises like `fetch`."""
         await self._ask(lambda: self._pq.send_query(sql.encode()))
 
-    async def _execute(self, name: str, values: Mapping[str, Value]) -> pq.abc.PGresult:
+    async def _execute(self, name: str, values: dict[str, Value]) -> pq.abc.PGresult:
         statement = self._statements[name]
-        params: list[bytes | None] = []
-        formats: list[int] = []
-        for value_name in statement.values:
-            param, form = encode(values[value_name])
-            params.append(param)
-            formats.append(form)
-        send = self._pq
-        if self._pooled or not await self._is_prepared(name, statement):
+        params = encode_all(statement.values, values)
+        if self._pooled or (self._uses.get(name, 0) < _PREPARED and not await self._prepare(name, statement)):
             return await self._ask(
-                lambda: send.send_query_params(
-                    statement.sql, params, param_formats=formats, result_format=_BINARY
+                lambda: self._pq.send_query_params(
+                    statement.sql, params, param_formats=statement.formats, result_format=_BINARY
                 )
             )
         return await self._ask(
-            lambda: send.send_query_prepared(statement.prepared_name, params, formats, _BINARY)
+            lambda: self._pq.send_query_prepared(statement.prepared_name, params, statement.formats, _BINARY)
         )
 
-    async def _is_prepared(self, name: str, statement: Statement) -> bool:
+    async def _prepare(self, name: str, statement: Statement) -> bool:
+        """Prepare a statement when it is used again; used once it is not worth a round trip of its own."""
         uses = self._uses.get(name, 0) + 1
-        if uses < _PREPARE_AT_USE:
-            self._uses[name] = uses
-            return False
-        if uses == _PREPARE_AT_USE:
+        if uses == _PREPARED:
             await self._ask(lambda: self._pq.send_prepare(statement.prepared_name, statement.sql))
-            self._uses[name] = uses
-        return True
+        self._uses[name] = uses
+        return uses == _PREPARED
 
     async def _ask(self, send: Callable[[], None]) -> pq.abc.PGresult:
         """Send, and wait for the answer."""

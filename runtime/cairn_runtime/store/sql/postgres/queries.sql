@@ -13,7 +13,10 @@ SELECT pg_is_in_recovery(), current_setting('server_version_num'), current_setti
 
 -- name: settle_in
 -- For the session. `off` would acknowledge what a crash forgets; other values are kept, and kept from changing.
+-- Every statement is written so that one plan does for all its values: Postgres would plan a commit of several
+-- checkpoints anew each time.
 SELECT set_config('synchronous_commit', $durability::text, false),
+       set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('statement_timeout', $statement_timeout::text, false),
        set_config('idle_in_transaction_session_timeout', $statement_timeout::text, false);
 
@@ -64,8 +67,8 @@ SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.f
 FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
 WHERE r.run_id = $run_id::text AND NOT h.deleted;
 
--- name: runs
--- Newest first; `created_at` is when the run was created that ends the page before. Walks an index by age.
+-- name: runs_of_workflow
+-- Newest first, older than the run that ends the page before, which is named by its age. Walks runs_by_workflow.
 SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.folder, r.origin, r.trace_id,
        r.spec_version, h.epoch, h.claim_id, h.head_seq, h.head_id, h.head_hash, h.phase, h.reason, h.message,
        h.waits, h.wake_at, h.checkpoints, h.bytes,
@@ -73,11 +76,34 @@ SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.f
        r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
        r.annotations
 FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
-WHERE NOT h.deleted
-  AND ($workflow::text IS NULL OR r.workflow = $workflow)
-  AND ($thread::text IS NULL OR r.thread = $thread)
-  AND starts_with(r.workflow, $prefix::text)
-  AND ($created_at::timestamptz IS NULL OR (r.created_at, r.run_id) < ($created_at, $run_id::text))
+WHERE r.workflow = $workflow::text AND ($thread::text IS NULL OR r.thread = $thread) AND NOT h.deleted
+  AND (r.created_at, r.run_id) < ($created_at::timestamptz, $run_id::text)
+ORDER BY r.created_at DESC, r.run_id DESC LIMIT $limit::bigint;
+
+-- name: runs_of_thread
+-- Walks runs_by_thread; `prefix` is the beginning of the workflow key, perhaps nothing.
+SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.folder, r.origin, r.trace_id,
+       r.spec_version, h.epoch, h.claim_id, h.head_seq, h.head_id, h.head_hash, h.phase, h.reason, h.message,
+       h.waits, h.wake_at, h.checkpoints, h.bytes,
+       (SELECT count(*) FROM {signals} s WHERE s.run = r.run AND NOT s.consumed) AS signals_pending,
+       r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
+       r.annotations
+FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
+WHERE r.thread = $thread::text AND starts_with(r.workflow, $prefix::text) AND NOT h.deleted
+  AND (r.created_at, r.run_id) < ($created_at::timestamptz, $run_id::text)
+ORDER BY r.created_at DESC, r.run_id DESC LIMIT $limit::bigint;
+
+-- name: runs_of_prefix
+-- Walks runs_by_age.
+SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.folder, r.origin, r.trace_id,
+       r.spec_version, h.epoch, h.claim_id, h.head_seq, h.head_id, h.head_hash, h.phase, h.reason, h.message,
+       h.waits, h.wake_at, h.checkpoints, h.bytes,
+       (SELECT count(*) FROM {signals} s WHERE s.run = r.run AND NOT s.consumed) AS signals_pending,
+       r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
+       r.annotations
+FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
+WHERE starts_with(r.workflow, $prefix::text) AND NOT h.deleted
+  AND (r.created_at, r.run_id) < ($created_at::timestamptz, $run_id::text)
 ORDER BY r.created_at DESC, r.run_id DESC LIMIT $limit::bigint;
 
 -- name: age
@@ -242,7 +268,7 @@ SELECT c.seq, c.id, c.parent_hash, c.hash, c.epoch, c.write_id, c.kind, c.step, 
        c.created_at, c.format_version, c.graph_hash, c.digest, c.size, NULL::bytea
 FROM {checkpoints} c
 WHERE c.run = (SELECT run FROM {runs} WHERE run_id = $run_id::text)
-  AND ($before::bigint IS NULL OR c.seq < $before)
+  AND c.seq < $before::bigint
 ORDER BY c.seq DESC LIMIT $limit::bigint;
 
 -- name: checkpoint
@@ -256,7 +282,7 @@ WHERE c.id = $id::text;
 SELECT r.run_id, c.seq, c.id, c.parent_hash, c.hash, c.epoch, c.write_id, c.kind, c.step, c.visit, c.item, c.next,
        c.metadata, c.created_at, c.format_version, c.graph_hash, c.digest, c.size, NULL::bytea
 FROM {checkpoints} c JOIN {runs} r USING (run)
-WHERE c.id >= $text::text AND ($beyond::text IS NULL OR c.id < $beyond) AND starts_with(c.id, $text)
+WHERE c.id >= $text::text AND c.id < $beyond::text AND starts_with(c.id, $text)
 ORDER BY c.id DESC LIMIT $limit::bigint;
 
 -- name: find_by_end
