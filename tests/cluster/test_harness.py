@@ -6,14 +6,18 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 from tests.cluster.harness import cgroups, mounts, network, processes
+from tests.cluster.harness.choosing import GIVEN, NoCluster, chosen, present
 from tests.cluster.harness.cluster import Cluster
-from tests.cluster.harness.commands import CommandFailed
+from tests.cluster.harness.commands import CommandFailed, until
 from tests.cluster.harness.images import BASE
+from tests.cluster.harness.journal import Journal
 from tests.cluster.harness.local import Local
-from tests.cluster.harness.places import places
+from tests.cluster.harness.places import CHECKOUT, Places, places
 
 SERVER = """
 import http.server, os
@@ -198,23 +202,109 @@ def test_only_its_owner_can_read_the_kubeconfig(cluster):
     assert mode == 0o600
 
 
-@pytest.mark.restarts_cluster
-def test_a_cluster_ends_without_a_trace_and_starts_again(cluster):
-    """After `down` no process, group, mount or network is left; the next `up` is a cluster like the first."""
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        pytest.param({"KUBECONFIG": "/somewhere/config"}, "given", id="a given cluster comes first"),
+        pytest.param(
+            {"CAIRN_TEST_KUBECONFIG": "/somewhere/config"}, "given", id="also under the tests' own name"
+        ),
+        pytest.param(
+            {"KUBECONFIG": "{own}"}, "local", id="the one that the harness started is not a given one"
+        ),
+        pytest.param({}, "local", id="what was started stays in use, Docker or not"),
+    ],
+)
+def test_the_first_cluster_that_is_there_is_used(monkeypatch, tmp_path, environ, name):
+    """A given cluster, else the one that was started."""
+    own = Places(tmp_path / "cache", tmp_path / "state")
+    own.state.mkdir()
+    Journal.begin(own.journal)
+    for variable in GIVEN:
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value.format(own=own.kubeconfig))
+
+    assert chosen(own).name == name
+
+
+def test_a_cluster_that_was_not_started_whole_is_not_there(monkeypatch, tmp_path):
+    """Half a cluster is none: whoever wants one is told how to start it."""
+    own = Places(tmp_path / "cache", tmp_path / "state")
+    own.state.mkdir()
+    Journal.begin(own.journal)
+    for variable in GIVEN:
+        monkeypatch.delenv(variable, raising=False)
+
+    with pytest.raises(NoCluster, match="make cluster-up"):
+        present(own)
+
+
+def test_a_journal_of_an_earlier_boot_is_worth_nothing(tmp_path):
+    """Its process ids and networks went with that boot, and may be somebody else's now."""
+    journal = Journal(tmp_path / "journal.json", "an earlier boot")
+    journal.note_process("etcd", os.getpid(), 1)
+
+    assert Journal.read(journal.file) is None
+
+
+@pytest.fixture
+def own_local(cluster: Cluster) -> Local:
+    """The local cluster, if it was started for the tests."""
     if not isinstance(cluster.provider, Local) or "CAIRN_TEST_OWN_CLUSTER" not in os.environ:
         pytest.skip("only a local cluster that was started for the tests may be ended by one")
+    return cluster.provider
 
-    cluster.provider.down()
-    left = [
-        *processes.marked(places().state),
+
+def everything_left() -> list[object]:
+    """What a cluster leaves on this machine."""
+    own = places()
+    left: list[object] = [
+        *processes.marked(own.state),
         *cgroups.left(),
-        *mounts.left(places().state),
+        *mounts.left(own.state),
         *network.left(),
-        *([places().state] if places().state.exists() else []),
     ]
-    cluster.provider.up()
+    return left + ([own.state] if own.state.exists() else [])
 
-    assert left == []
+
+def programs() -> dict[str, tuple[int, int]]:
+    """The programs of the local cluster that the journal knows: process ids, and when each was started."""
+    journal = Journal.read(places().journal)
+    return journal.processes if journal else {}
+
+
+def works(cluster: Cluster) -> bool:
+    """Whether a pod runs."""
     with cluster.new_namespace() as namespace:
         namespace.apply(pod("again", "python3", "-c", "print('again')"))
         namespace.wait("pod/again", "jsonpath={.status.phase}=Succeeded")
+        return namespace.logs("again") == "again\n"
+
+
+@pytest.mark.restarts_cluster
+def test_a_cluster_ends_without_a_trace_and_starts_again(cluster, own_local):
+    """After `down` no process, group, mount or network is left; the next `up` is a cluster like the first."""
+    own_local.down()
+    left = everything_left()
+    own_local.up()
+
+    assert left == []
+    assert works(cluster)
+
+
+@pytest.mark.restarts_cluster
+def test_a_start_that_was_killed_is_no_obstacle(cluster, own_local):
+    """What a start left that got SIGKILL in the middle is given back by the next one, which then succeeds."""
+    own_local.down()
+    with subprocess.Popen([sys.executable, "-m", "tests.cluster.harness", "up"], cwd=CHECKOUT) as starting:
+        until(lambda: "containerd" in programs(), "the container runtime was started", every=0.02)
+        starting.kill()
+    orphans = set(programs().values())
+
+    own_local.up()
+
+    assert orphans
+    assert not orphans & set(programs().values())
+    assert not any(processes.tick_of(pid) == tick for pid, tick in orphans)
+    assert works(cluster)
