@@ -7,6 +7,8 @@ could not be run; 130 ended by Ctrl-C with nothing found. A second Ctrl-C ends a
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import platform
 import signal
 import sys
@@ -22,7 +24,7 @@ from typing import Any, TextIO, cast
 
 from tests.races.crews import Tally, Task, direct
 from tests.races.plants import PLANTS, planted
-from tests.races.tables import table, verdict
+from tests.races.tables import facts, table, verdict
 
 from cairn_runtime.errors import CairnError
 from cairn_runtime.store.opening import parse_store_url
@@ -43,9 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="races-"))
     races = Races(asked, folder)
     tally = races.run()
-    _show(asked, tally, races)
+    if asked.output == "json":
+        _say(json.dumps(facts(tally)))
+    else:
+        _show(asked, tally, races)
+    if tally.problem:
+        _say(f"not finished: {tally.problem}", sys.stderr)
     if tally.violations:
-        _say(f"the logs of what was found are in {folder}")
+        _say(f"the logs of what was found are in {folder}", sys.stderr)
         return EXIT_BROKEN
     for path in folder.iterdir():
         path.unlink()
@@ -154,8 +161,6 @@ def _show(asked: argparse.Namespace, tally: Tally, races: Races) -> None:
         f" seed {asked.seed}, Python {platform.python_version()}"
     )
     _say(verdict(tally))
-    if tally.problem:
-        _say(f"not finished: {tally.problem}", sys.stderr)
 
 
 def _say(text: str, where: TextIO | None = None, *, end: str = "\n") -> None:
@@ -166,9 +171,15 @@ def _say(text: str, where: TextIO | None = None, *, end: str = "\n") -> None:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.races", description=__doc__)
+    given = os.environ.get("CAIRN_STORE_URL")
     parser.add_argument(
-        "--store", required=True, metavar="URL", help="where they race; rows of its own are made"
+        "--store",
+        default=given,
+        required=given is None,
+        metavar="URL",
+        help="where they race, on rows of their own (default: CAIRN_STORE_URL, which shows no password)",
     )
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument("--races", type=int, default=10_000, help="how many (default: 10000)")
     parser.add_argument("--seconds", type=float, default=0, help="end after so long, whatever is left")
     parser.add_argument("--seed", default="1", help="chooses the mix and every delay (default: 1)")

@@ -112,7 +112,7 @@ class Director:
         self._chance = Random(f"{task.seed}/{task.number}")
         self._dealer = Dealer(self._chance, self._new_id)
         self._meetings = Meetings(WRITERS + 2)
-        self._races = 0
+        self._races = self._runs = 0
         self._members = {place: self._hire(place) for place in range(WRITERS + 1)}
 
     def _new_id(self) -> str:
@@ -181,7 +181,9 @@ class Director:
             self._run_race(race, standing, kinds, tally)
         self._settle(standing)
         if self._races < self._task.races:
-            self._run_race(deal_last(standing, self._dealer), standing, kinds, tally)
+            self._runs += 1
+            last = deal_last(standing, self._dealer, deleting=self._runs % 2 == 0)
+            self._run_race(last, standing, kinds, tally)
             self._settle(standing)
         calls = read_logs(self._task.folder, standing.run_id)
         tally.kinds = counted(calls, kinds)

@@ -88,5 +88,6 @@ def _race(write: Write) -> int:
 
 
 def _at(evidence: Evidence, rule: str, row: Row, text: str) -> Violation:
-    write = evidence.writes.get(row.write)
+    own = (write for write in evidence.writes.values() if row.id in {sent.id for sent in write.rows})
+    write = next(own, None)
     return Violation(rule, _race(write) if write else 0, f"checkpoint {row.seq} ({row.id}): {text}")

@@ -168,15 +168,17 @@ def rows_of(write: Write) -> list[Checkpoint]:
     for n in range(write.count):
         name = f"{write.write_id}/{n}".encode()
         payload = hashlib.shake_128(name).digest(write.bytes)
+        # As a runner names them: the first one after its commit, the others after themselves. An id has the
+        # time of the write_id, which is a UUIDv7, and a hash in the place of randomness.
+        id_ = write.write_id[:19] + "9" + _hex(name, 3) + "-" + _hex(name, 12) if n else write.write_id
         row = Checkpoint(
             run_id=write.run_id,
             seq=write.hand.seq + n + 1,
-            # The time of the write_id, which is a UUIDv7, and a hash in the place of randomness.
-            id=write.write_id[:19] + "9" + _hex(name, 3) + "-" + _hex(name, 12),
+            id=id_,
             parent_hash=parent,
             hash="",
             epoch=write.hand.epoch,
-            write_id=write.write_id,
+            write_id=id_,
             kind="delta",
             step="draft",
             visit=n + 1,

@@ -149,7 +149,8 @@ class Repeating(_Planted):
         row = self._db.maybe("guard", run=values["run"])
         asked = (values["epoch"], values["claim_id"], values["expected_head"])
         if not checkpoints and row is not None and row[:3] == asked:
-            self._db.execute("drop_row_writes", {"run": values["run"]})
+            sql = "DELETE FROM row_writes WHERE run = :run AND write_id = :write_id"
+            cast("Connection", self._db._opened).execute(sql, values)
         return super()._move(values, checkpoints)
 
 

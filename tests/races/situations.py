@@ -143,8 +143,11 @@ def zombie(standing: Standing, dealer: Dealer) -> tuple[Part, ...]:
 def duplicate(standing: Standing, dealer: Dealer) -> tuple[Part, ...]:
     """The same write comes over two or three connections; one of them writes on."""
     write = dealer.write(standing)
-    if dealer.chance.random() < 0.25:
+    if dealer.chance.random() < 0.3:
+        # Without checkpoints the head stays, so that a copy could undo the change that followed.
         write = replace(write, count=0, phase="Waiting")
+        holder = Part(standing.hand, (Deliver(write), dealer.change(), Look()))
+        return (holder, Part(standing.hand, (Deliver(write), Deliver(write), Look())))
     copies = [Part(standing.hand, (Deliver(write),)) for _ in range(dealer.chance.choice((1, 2)))]
     return (Part(standing.hand, (Deliver(write), *dealer.commits(1))), *copies)
 
@@ -244,9 +247,9 @@ def deal(standing: Standing, dealer: Dealer, kill_share: float) -> Race:
     return _race(kind, standing, dealer)
 
 
-def deal_last(standing: Standing, dealer: Dealer) -> Race:
-    """Choose how a run ends."""
-    return _race(dealer.chance.choice((finished, deleted)), standing, dealer)
+def deal_last(standing: Standing, dealer: Dealer, *, deleting: bool) -> Race:
+    """The race with which a run ends: its end, or its deletion."""
+    return _race(deleted if deleting else finished, standing, dealer)
 
 
 def _race(kind: Callable[[Standing, Dealer], tuple[Part, ...]], standing: Standing, dealer: Dealer) -> Race:

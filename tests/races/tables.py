@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from tests.races.crews import Tally
 from tests.races.situations import KINDS
@@ -39,6 +40,17 @@ def verdict(tally: Tally) -> str:
     if len(tally.violations) > SHOWN:
         lines.append(f"  and {len(tally.violations) - SHOWN} more")
     return "\n".join(lines)
+
+
+def facts(tally: Tally) -> dict[str, Any]:
+    """The same as JSON, with every violation."""
+    return {
+        "kinds": {kind: dict(counts) for kind, counts in tally.kinds.items()},
+        "runs": tally.runs,
+        "checkpoints": tally.checkpoints,
+        "kills": tally.kills,
+        "violations": [violation._asdict() for violation in tally.violations],
+    }
 
 
 def _line(kind: str, counts: Counter[str]) -> tuple[str, ...]:
