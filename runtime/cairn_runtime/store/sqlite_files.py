@@ -254,8 +254,9 @@ def _make_private(path: Path) -> None:
 
 def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
     """Leave files of other programs alone; an empty one is ours to fill."""
-    application = db.execute("PRAGMA application_id").fetchone()[0]
+    # In this order: between the two another process may make tables and leave its mark, which come together.
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    application = db.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID and (tables or application):
         raise StoreUnusable(f"{path} is a SQLite database of another program, not a Cairn store")
 
