@@ -33,8 +33,9 @@ class TestClaims(StoreCase):
         row = await store.run(run_id)
 
         again = await store.claim(run_id, 0, "mine")
+        later = await store.claim(run_id, 1, "mine", "0.9.9")
 
-        assert again == first
+        assert again == later == first
         assert await store.run(run_id) == row
 
     async def test_a_claim_on_another_epoch_is_superseded(self, store: Store) -> None:

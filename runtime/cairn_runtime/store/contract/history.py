@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
+from cairn_runtime.model.values import JSONValue
 from cairn_runtime.store.base import FOUND_AT_MOST, Store
-from cairn_runtime.store.chain import verify_history, verify_payloads
+from cairn_runtime.store.chain import is_sealed, verify_history, verify_payloads
 from cairn_runtime.store.contract.cases import CODEC, StoreCase, begun, new_run, seqs
 
 
@@ -107,6 +108,26 @@ class TestHistory(StoreCase):
 
         with pytest.raises(CheckpointNotFound):
             await store.load(writer.run_id, 2)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param([1.0, 1e22, 5e-324, -0.0, 0.1 + 0.2, 1.7976931348623157e308], id="fractions"),
+            pytest.param([2**53 + 1, 2**63 - 1, -(2**63), 2**64 - 1], id="whole numbers"),
+            pytest.param(["zero \0", "\u2028", "\U0001f9ed", "e\u0301", "\\u0000", ""], id="text"),
+            pytest.param({"z": 1, "a": {"": None, "\u00e9": []}}, id="names in any order"),
+        ],
+    )
+    async def test_a_header_comes_back_so_that_its_hash_fits(self, store: Store, value: JSONValue) -> None:
+        """Metadata is under the hash: a number written otherwise, or text cut short, breaks the chain."""
+        writer = await begun(store)
+        rows = await writer.commit(2, metadata={"value": value})
+
+        read = [*await store.load(writer.run_id), await store.checkpoint(rows[0].id)]
+        listed = await store.checkpoints(writer.run_id)
+
+        assert [is_sealed(row) for row in [*read, *listed]] == [True] * 5
+        assert verify_history(listed) == []
 
     async def test_a_stored_history_can_be_proved(self, store: Store) -> None:
         """Chain and payloads verify, before and after a prune."""

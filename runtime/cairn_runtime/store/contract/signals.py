@@ -10,7 +10,7 @@ import pytest
 from cairn_runtime.errors import RunNotFound, WaitClosed
 from cairn_runtime.model.ids import new_id
 from cairn_runtime.model.values import JSONValue
-from cairn_runtime.store.base import NewSignal, Outcome, Store, Wait
+from cairn_runtime.store.base import NewSignal, Outcome, Phase, Store, Wait
 from cairn_runtime.store.contract.cases import StoreCase, begun
 
 _FAR = datetime(2200, 1, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ class TestSignals(StoreCase):
         assert await store.signals(one.run_id) == sent
 
     @pytest.mark.parametrize(
-        "value", [None, True, 0, 2**63, 1.5, "t\u00e4xt\n", [], {"a": [{"b": None}]}], ids=repr
+        "value", [None, True, 0, 2**63, 1.5, "t\u00e4xt\n", "zero \0", [], {"a": [{"b": None}]}], ids=ascii
     )
     async def test_a_value_comes_back_as_it_was_sent(self, store: Store, value: JSONValue) -> None:
         """Any JSON value may be sent."""
@@ -64,6 +64,27 @@ class TestSignals(StoreCase):
         assert again == first
         assert await store.run(writer.run_id) == row
         assert await store.signals(writer.run_id) == [first]
+
+    async def test_a_client_id_belongs_to_its_run(self, store: Store) -> None:
+        """Another run with the same client_id gets a signal of its own."""
+        one, two = await begun(store), await begun(store)
+
+        first = await store.send(one.run_id, NewSignal("go", 1, "same"))
+        second = await store.send(two.run_id, NewSignal("go", 2, "same"))
+
+        assert await store.signals(one.run_id) == [first]
+        assert await store.signals(two.run_id) == [second]
+        assert (second.run_id, second.value) == (two.run_id, 2)
+
+    @pytest.mark.parametrize("phase", ["Pending", "Running", "Waiting", "Suspended"])
+    async def test_an_unfinished_run_takes_signals(self, store: Store, phase: Phase) -> None:
+        """Whatever it does now, it may use them later."""
+        writer = await begun(store)
+        await writer.change(Outcome(phase))
+
+        signal = await store.send(writer.run_id, NewSignal("go", 1, "me"))
+
+        assert await store.signals(writer.run_id) == [signal]
 
     async def test_the_same_signal_at_once_is_stored_once(self, store: Store) -> None:
         """Also when the copies race."""
