@@ -1,9 +1,9 @@
 -- Removes a run's keys and leaves a tombstone: whose it was, when it was made, and its epoch.
 --
 -- ARGV: fields of the holds that count no more; any other hold refuses the deletion.
--- Returns 1, or 0 where there was nothing, or {'held'}.
+-- Returns 1, or {'gone'}, {'held'}.
 local row = redis.call('HMGET', KEYS[1], 'workflow', 'deleted', 'thread', 'created', 'epoch', 'at')
-if not row[1] or row[2] then return 0 end
+if not row[1] or row[2] then return {'gone'} end
 local stale = {}
 for _, field in ipairs(ARGV) do stale[field] = true end
 for _, field in ipairs(redis.call('HKEYS', KEYS[9])) do

@@ -1,8 +1,9 @@
 -- Sets or removes a mark on a checkpoint: a pin, or the hold of a child.
 --
--- ARGV: 1 id of the checkpoint  2 its seq  3 kind of the mark: 'p' or 'h'  4 the child, or empty  5 '1' sets, '0' removes  6 ttl in ms
--- Returns 1, or 0 where there is no such checkpoint.
-if redis.call('HGET', KEYS[4], ARGV[1]) ~= ARGV[2] then return 0 end
+-- ARGV: 1 id of the checkpoint  2 its seq  3 kind of the mark: 'p' or 'h'  4 the child, or empty
+--       5 '1' sets, '0' removes  6 ttl in ms
+-- Returns 1, or {'absent'}.
+if redis.call('HGET', KEYS[4], ARGV[1]) ~= ARGV[2] then return {'absent'} end
 local field = ARGV[3] .. ':' .. ARGV[2] .. (ARGV[4] ~= '' and ':' .. ARGV[4] or '')
 local rev = string.format('%.0f', (redis.call('HGET', KEYS[9], 'rev') or 0) + 1)
 redis.call('HLEN', KEYS[1])

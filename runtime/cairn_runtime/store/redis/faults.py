@@ -34,11 +34,13 @@ class NotMaster(Lost):
 _BUSY = "the server cannot answer now"
 _REPLICA = "the server is a replica, and only a master is written to or read from"
 _UNAVAILABLE = {
+    "ASK": "the cluster is moving these keys",
     "BUSY": _BUSY,
     "CLUSTERDOWN": "the cluster has no server for these keys now",
     "LOADING": "the server is reading its data from disk",
     "MASTERDOWN": _REPLICA,
     "MISCONF": "the server cannot write to its disk, and refuses writes until it can",
+    "MOVED": "the cluster is moving these keys",
     "NOREPLICAS": "fewer replicas than the server's `min-replicas-to-write` are there",
     "OOM": "the server's memory is full (`maxmemory`): give it more, or delete and prune runs",
     "READONLY": _REPLICA,
@@ -101,11 +103,14 @@ def fault(place: str, error: BaseException) -> CairnError | None:
     if isinstance(error, Lost):
         return StoreUnavailable(f"{place}: {error}")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return StoreUnusable(f"{place}: the server's certificate is not trusted: {error.verify_message}")
+        why = getattr(error, "verify_message", "") or error
+        return StoreUnusable(f"{place}: the server's certificate is not trusted: {why}")
     # redis-py raises its own in the place of what TLS said.
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return fault(place, cause)
+    if isinstance(cause, FileNotFoundError | PermissionError):
+        return StoreUnusable(f"{place}: a file that the URL names cannot be read: {cause}")
     for kind, ours, problem in _DRIVER:
         if isinstance(error, kind):
             return ours(f"{place}: {problem} ({error})")

@@ -31,6 +31,10 @@ Host: TypeAlias = tuple[str, int]
 _REDIRECTS = 8
 _TRY_AGAIN_SECONDS = 0.05
 _MASTER_SECONDS = 1.0
+_REFUSALS = frozenset(
+    b"absent again closed deleted differs epoch finished gone held lost other taken".split()
+)
+"""First words of the scripts' answers that nothing was done."""
 _PIPELINED = 500
 """Commands in one packet: more would hold up the server's other clients."""
 _ROLE = command("ROLE")
@@ -44,6 +48,8 @@ class Node:
     def __init__(self, address: Address, find: Callable[[], Awaitable[Host]]) -> None:
         self.watched = False
         """Whether the server may become a replica that still answers; in a cluster it redirects."""
+        self.host: Host | None = None
+        """Where it was found last."""
         self._address = address
         self._find = find
         self._wires: dict[Lane, Wire] = {}
@@ -68,6 +74,11 @@ class Node:
         wire.master_until = now + _MASTER_SECONDS
         return replies
 
+    def doubt_master(self, lane: Lane) -> None:
+        """Ask with the next call whether the server is a master still."""
+        if lane in self._wires:
+            self._wires[lane].master_until = 0.0
+
     async def _connected(self, lane: Lane) -> Wire:
         """Make the wire of a lane; callers that come together get the same."""
         lock = self._connecting.setdefault(lane, asyncio.Lock())
@@ -76,7 +87,8 @@ class Node:
             if wire is None or not wire.usable:
                 # What waits for the disk of the server may take as long as the server is given for it.
                 patience = self._address.timeout_seconds * (2 if lane == "wait" else 1)
-                wire = await connect(self._address, await self._find(), patience)
+                self.host = await self._find()
+                wire = await connect(self._address, self.host, patience)
                 if any(other.host != wire.host for other in self._wires.values()):
                     self.drop("another server is the master now")
                 self._wires[lane] = wire
@@ -131,12 +143,24 @@ class Nodes:
             return await self._again(key, (data, whole), reply, node, lane)
         return reply
 
+    async def ask_write(self, key: bytes, call: Command, lane: Lane = "write") -> Reply:
+        """Run a script that changes a run; its refusal is believed from a master only. Raises like `ask`.
+
+        A replica refuses to write, but a script reads first, and what it read there may be old: a run that is
+        not there yet, a head that has moved on. A refusal is asked for again, with ROLE in the same packet.
+        """
+        reply = await self.ask(key, call, lane)
+        if type(reply) is list and self.first.watched and reply[0] in _REFUSALS:
+            self.first.doubt_master(lane)
+            reply = await self.ask(key, call, lane)
+        return reply
+
     async def ask_synced(self, key: bytes, call: Command) -> Reply:
         """Send one command and wait until what it wrote is synced on its server. Raises like `ask`.
 
         Both go over one connection, since WAITAOF waits for the writes of its own.
         """
-        reply = await self.ask(key, call, "wait")
+        reply = await self.ask_write(key, call, "wait")
         synced = await self.ask(key, self._waitaof, "wait")
         if not isinstance(synced, list) or synced[0] < 1:
             raise StoreUnavailable(
@@ -183,16 +207,15 @@ class Nodes:
 
     async def _again(self, key: bytes, call: Command, reply: Reply, node: Node, lane: Lane) -> Reply:
         """Do what the server asked for in the place of an answer; anything else is raised."""
-        data = call[0]
+        data, asking = call[0], False
         for _ in range(_REDIRECTS):
             if type(reply) is not Refusal:
                 return reply
-            asking = False
             match reply.code:
                 case "NOSCRIPT" if data is not call[1]:
                     data = call[1]
                 case "MOVED":
-                    node = await self._moved(key, reply)
+                    node, asking = await self._moved(key, reply), False
                 case "ASK":
                     node, asking = self._node(_host_in(reply)), True
                 case "TRYAGAIN":
@@ -258,6 +281,7 @@ class Nodes:
                 return host
 
             node = self._by_host[host] = Node(self._address, find)
+            node.host = host
         return node
 
     async def _moved(self, key: bytes, reply: Refusal) -> Node:

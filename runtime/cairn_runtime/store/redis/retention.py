@@ -100,7 +100,7 @@ class RedisRetention:
     async def _run_script(self, name: str, run_id: str, *arguments: Argument) -> Reply:
         """Run a script that changes a run."""
         keys = self._keys.of(run_id)
-        return await self._nodes.ask(keys.row, script(name).on(keys, *arguments), "write")
+        return await self._nodes.ask_write(keys.row, script(name).on(keys, *arguments))
 
     # -- pins ----------------------------------------------
 
@@ -119,7 +119,7 @@ class RedisRetention:
 
     async def _mark(self, run_id: str, checkpoint_id: str, seq: int, *mark: str) -> None:
         """Set or remove a mark. Raises `CheckpointNotFound` where the checkpoint went meanwhile."""
-        if not await self._run_script("mark", run_id, checkpoint_id, seq, *mark, self._ttl):
+        if await self._run_script("mark", run_id, checkpoint_id, seq, *mark, self._ttl) != 1:
             raise CheckpointNotFound(checkpoint_id)
 
     @reading
@@ -250,10 +250,11 @@ class RedisRetention:
             if live:
                 raise still_held(run_id, live)
             answer = await self._run_script("delete", run_id, *stale)
-            if isinstance(answer, int):
-                if answer:
-                    await self._release(run_id, holding)
-                return bool(answer)
+            if answer == 1:
+                await self._release(run_id, holding)
+                return True
+            if answer == [b"gone"]:
+                return False
         raise StoreUnavailable(f"{self._address.safe}: run {run_id} is held faster than it is deleted")
 
 

@@ -238,7 +238,7 @@ class RedisStore(RedisRetention):
         if self._server.waits_for_disk:
             answer = await self._nodes.ask_synced(keys.row, call)
         else:
-            answer = await self._nodes.ask(keys.row, call, "write")
+            answer = await self._nodes.ask_write(keys.row, call)
         match answer:
             case [b"gone"]:
                 raise RunNotFound(run_id)
@@ -310,7 +310,7 @@ class RedisStore(RedisRetention):
         )
         try:
             await self._refuse_taken(run_id, checkpoints)
-            answer = await nodes.ask(keys.row, call, "write")
+            answer = await nodes.ask_write(keys.row, call)
         except CairnError:
             raise
         except Exception as error:

@@ -1,0 +1,87 @@
+"""Which servers are refused, judged by what they say of themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cairn_runtime.errors import CairnError, StoreUnavailable, StoreUnusable
+from cairn_runtime.store.opening import parse_store_url
+from cairn_runtime.store.redis.addresses import read_address
+from cairn_runtime.store.redis.inspections import Server, refuse_unfit
+
+GOOD: dict[str, Any] = {
+    "version": (7, 0),
+    "role": "master",
+    "clustered": False,
+    "aof": True,
+    "fsync": "everysec",
+    "policy": "noeviction",
+    "used_bytes": 1,
+    "limit_bytes": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "url", "refused"),
+    [
+        pytest.param({}, "redis://h", None, id="a good one"),
+        pytest.param({"version": (6, 2)}, "redis://h", None, id="the oldest that works"),
+        pytest.param({"version": (6, 0)}, "redis://h", StoreUnusable, id="an older one"),
+        pytest.param({"version": (6, 0)}, "redis://h?volatile=true", StoreUnusable, id="older and volatile"),
+        pytest.param({"version": None}, "redis://h", None, id="a version that is not shown"),
+        pytest.param({"role": "slave"}, "redis://h?volatile=true", StoreUnavailable, id="a replica"),
+        pytest.param({"aof": False}, "redis://h", StoreUnusable, id="no log"),
+        pytest.param({"aof": False}, "redis://h?volatile=true", None, id="no log, and that is fine"),
+        pytest.param({"policy": "allkeys-lfu"}, "redis://h", StoreUnusable, id="eviction"),
+        pytest.param(
+            {"policy": "allkeys-lfu"}, "redis://h?volatile=true", None, id="eviction, and that is fine"
+        ),
+        pytest.param({"clustered": True}, "redis://h/0", None, id="a cluster"),
+        pytest.param({"clustered": True}, "redis://h/1", StoreUnusable, id="a database of a cluster"),
+        pytest.param({"aof": None, "policy": None}, "redis://h", None, id="nothing is shown"),
+    ],
+)
+def test_a_server_is_judged_by_what_it_says(changes, url, refused: type[CairnError] | None):
+    """What would lose runs is refused, what nobody can see is not."""
+    server, address = Server(**(GOOD | changes)), read_address(parse_store_url(url))
+
+    if refused is None:
+        refuse_unfit(server, address)
+        return
+    with pytest.raises(refused):
+        refuse_unfit(server, address)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "up to a second may be lost, claims too"),
+        ({"version": (7, 2)}, "claims wait for the sync"),
+        ({"fsync": "always"}, "synced"),
+        ({"fsync": "no"}, "what the system has not written yet"),
+        ({"fsync": None}, "a second or more"),
+        ({"aof": False}, "nothing"),
+        ({"aof": None}, "does not show"),
+    ],
+    ids=str,
+)
+def test_durable_is_said_in_a_sentence(changes, says):
+    """The one that `check` answers."""
+    assert says in Server(**(GOOD | changes)).durable
+
+
+@pytest.mark.parametrize(
+    ("changes", "waits"),
+    [
+        ({}, False),
+        ({"version": (7, 2)}, True),
+        ({"version": (8, 0), "aof": False}, False),
+        ({"version": None}, False),
+    ],
+    ids=str,
+)
+def test_claims_wait_where_the_server_can(changes, waits):
+    """WAITAOF came with 7.2 and needs the log."""
+    assert Server(**(GOOD | changes)).waits_for_disk is waits
