@@ -12,7 +12,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from cairn_runtime.model.values import JSONObject
+
+_BUSY, _CONFLICT, _NOT_FOUND, _GONE, _ITS_OWN_FAULT = 429, 409, 404, 410, 500
 
 
 class ApiError(Exception):
@@ -57,3 +61,21 @@ class ApiRefused(ApiError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def error_of(code: int, status: JSONObject) -> ApiError:
+    """Translate an answer of the API server, a `Status` object, into one of these.
+
+    A uid that is not the object's is answered with Conflict too: for a deletion, it is another one by now.
+    """
+    body: dict[str, Any] = status
+    reason, message = str(body.get("reason") or "Unknown"), str(body.get("message") or f"HTTP {code}")
+    if code == _BUSY or code >= _ITS_OWN_FAULT:
+        return ApiUnavailable(message)
+    if code in (_NOT_FOUND, _GONE):
+        return ApiGone(message)
+    if code == _CONFLICT:
+        if reason == "AlreadyExists":
+            return NameTaken(message)
+        return ApiGone(message) if "UID in precondition" in message else ApiConflict(message)
+    return ApiRefused(reason, message)

@@ -1,0 +1,214 @@
+"""Requests to the API server: plain JSON objects in and out, live reads, paged lists, one time-out for all.
+
+It stands on the generated client's transport only (addresses, certificates, tokens and their renewal): its
+models would be built and thrown away for every pod of every list.
+A request that got no answer may have been carried out; all that Cairn sends is safe to send again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.exceptions import ApiException
+
+from cairn_operator.cluster.errors import ApiGone, ApiUnavailable, error_of
+from cairn_operator.names import (
+    API_VERSION,
+    CHECKPOINT_KIND,
+    CHECKPOINT_PLURAL,
+    WORKFLOW_KIND,
+    WORKFLOW_PLURAL,
+)
+from cairn_runtime.model.values import JSONObject
+
+FIELD_MANAGER = "cairn-operator"
+REQUEST_SECONDS = 20.0
+_PAGE = 500
+_OK = 300
+_IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+
+class _Kind(NamedTuple):
+    api_version: str
+    plural: str
+
+
+_KINDS: Mapping[str, _Kind] = {
+    WORKFLOW_KIND: _Kind(API_VERSION, WORKFLOW_PLURAL),
+    CHECKPOINT_KIND: _Kind(API_VERSION, CHECKPOINT_PLURAL),
+    "Pod": _Kind("v1", "pods"),
+    "ConfigMap": _Kind("v1", "configmaps"),
+    "Event": _Kind("events.k8s.io/v1", "events"),
+    "Lease": _Kind("coordination.k8s.io/v1", "leases"),
+}
+
+
+class Cluster:
+    """One API server."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    async def connect(cls) -> Self:
+        """Use the service account of this pod, else the kubeconfig of this user.
+
+        Raises:
+            ApiUnavailable: there is neither, or it cannot be used.
+        """
+        settings = Configuration()
+        try:
+            if _IN_CLUSTER in os.environ:
+                config.load_incluster_config(client_configuration=settings)
+            else:
+                await config.load_kube_config(client_configuration=settings)
+        except (config.ConfigException, OSError) as error:
+            raise ApiUnavailable(f"no way to an API server: {error}") from None
+        settings.retries = None
+        return cls(ApiClient(configuration=settings))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    # -- reading ----------------------------------------------
+
+    async def read(self, kind: str, namespace: str, name: str) -> JSONObject | None:
+        """Read an object; None: there is none. Raises `ApiUnavailable`, `ApiRefused`."""
+        try:
+            return await self._ask("GET", _path(kind, namespace, name))
+        except ApiGone:
+            return None
+
+    async def workflow(self, namespace: str, name: str) -> JSONObject | None:
+        """Read a Workflow."""
+        return await self.read(WORKFLOW_KIND, namespace, name)
+
+    async def checkpoint(self, namespace: str, name: str) -> JSONObject | None:
+        """Read a Checkpoint."""
+        return await self.read(CHECKPOINT_KIND, namespace, name)
+
+    async def config_map(self, namespace: str, name: str) -> JSONObject | None:
+        """Read a ConfigMap."""
+        return await self.read("ConfigMap", namespace, name)
+
+    async def workflows(self, namespace: str = "") -> list[JSONObject]:
+        """List Workflows, of one namespace or all."""
+        return [item async for item in self.listed(WORKFLOW_KIND, namespace)]
+
+    async def pods(self, namespace: str, selector: str) -> list[JSONObject]:
+        """List pods by label."""
+        return [item async for item in self.listed("Pod", namespace, selector)]
+
+    async def checkpoints(self, namespace: str, selector: str) -> list[JSONObject]:
+        """List Checkpoints by label."""
+        return [item async for item in self.listed(CHECKPOINT_KIND, namespace, selector)]
+
+    async def listed(self, kind: str, namespace: str, selector: str = "") -> AsyncIterator[JSONObject]:
+        """List objects page by page. Raises `ApiUnavailable`, `ApiRefused`."""
+        query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page: dict[str, Any] = await self._ask("GET", _path(kind, namespace), query)
+            for item in page.get("items") or []:
+                yield item
+            more = (page.get("metadata") or {}).get("continue")
+            if not more:
+                return
+            query["continue"] = more
+
+    # -- writing ----------------------------------------------
+
+    async def create(self, manifest: JSONObject) -> JSONObject:
+        """Create an object. Raises `NameTaken`, `ApiRefused`, `ApiUnavailable`."""
+        body: dict[str, Any] = manifest
+        path = _path(body["kind"], body["metadata"]["namespace"])
+        return await self._ask("POST", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    async def replace(self, manifest: JSONObject) -> JSONObject:
+        """Replace an object as it was read. Raises `ApiConflict` where it has changed since."""
+        body: dict[str, Any] = manifest
+        meta = body["metadata"]
+        return await self._ask(
+            "PUT", _path(body["kind"], meta["namespace"], meta["name"]), {"fieldManager": FIELD_MANAGER}, body
+        )
+
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None
+    ) -> None:
+        """Delete an object by its uid; gone, or another by now, is done."""
+        options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        try:
+            await self._ask("DELETE", _path(kind, namespace, name), body=options)
+        except ApiGone:
+            return
+
+    async def apply_status(
+        self, namespace: str, name: str, resource_version: str, status: JSONObject
+    ) -> None:
+        """Write a Workflow's status whole, by server-side apply.
+
+        Raises:
+            ApiConflict: the object has changed since it was read.
+            ApiGone: it is not there any more.
+        """
+        body: JSONObject = {
+            "apiVersion": API_VERSION,
+            "kind": WORKFLOW_KIND,
+            "metadata": {"name": name, "namespace": namespace, "resourceVersion": resource_version},
+            "status": status,
+        }
+        await self._ask(
+            "PATCH",
+            _path(WORKFLOW_KIND, namespace, name) + "/status",
+            {"fieldManager": FIELD_MANAGER, "force": "true"},
+            body,
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: JSONObject | None = None,
+        *,
+        content_type: str = "application/json",
+    ) -> JSONObject:
+        """Send a request and read its answer. Raises one of `errors`."""
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            request = await self._api.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self._api.call_api(*request, _request_timeout=REQUEST_SECONDS)
+            data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
+            raise ApiUnavailable(f"the API server did not answer: {error or type(error).__name__}") from None
+        try:
+            answer = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            answer = {}
+        if response.status >= _OK:
+            raise error_of(response.status, answer if isinstance(answer, dict) else {})
+        return answer if isinstance(answer, dict) else {}
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    known = _KINDS[kind]
+    root = f"/apis/{known.api_version}" if "/" in known.api_version else f"/api/{known.api_version}"
+    place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    return f"{root}{place}/{known.plural}" + (f"/{quote(name, safe='')}" if name else "")
