@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 from urllib.parse import quote
 
 import aiohttp
 import orjson
-from kubernetes.aio import config
+from kubernetes.aio import config as configurations
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -54,7 +54,7 @@ class Cluster:
     """One API server."""
 
     def __init__(self, api: ApiClient) -> None:
-        self._api = api
+        self._api: Any = api  # its methods have no types
 
     @classmethod
     async def connect(cls) -> Self:
@@ -63,7 +63,7 @@ class Cluster:
         Raises:
             ApiUnavailable: there is neither, or it cannot be used.
         """
-        settings = Configuration()
+        settings, config = Configuration(), cast("Any", configurations)
         try:
             if _IN_CLUSTER in os.environ:
                 config.load_incluster_config(client_configuration=settings)
@@ -197,7 +197,9 @@ class Cluster:
             response = await self._api.call_api(*request, _request_timeout=REQUEST_SECONDS)
             data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError, ApiException) as error:
-            raise ApiUnavailable(f"the API server did not answer: {error or type(error).__name__}") from None
+            raise ApiUnavailable(
+                f"the API server did not answer: {str(error) or type(error).__name__}"
+            ) from None
         try:
             answer = orjson.loads(data)
         except orjson.JSONDecodeError:
