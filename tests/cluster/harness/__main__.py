@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from types import FrameType
 
 from tests.cluster.harness.choosing import Provider, chosen, present
 from tests.cluster.harness.commands import ClusterError, say
+from tests.cluster.harness.failures import FOLDER
 from tests.cluster.harness.places import places
 
 OWN = "CAIRN_TEST_OWN_CLUSTER"
@@ -70,6 +72,7 @@ def run_tests(arguments: Sequence[str]) -> int:
     was_there = provider.running()
     try:
         provider.up()
+        shutil.rmtree(FOLDER, ignore_errors=True)  # what lies there afterwards is of these tests
         environ = {**os.environ, **({} if was_there else {OWN: provider.name})}
         return subprocess.run(
             [sys.executable, "-m", "pytest", *arguments], env=environ, check=False
