@@ -5,6 +5,7 @@
 # make WORKERS=0 test            runs the tests in one process, e.g. for a debugger
 # make TESTS=tests/unit test     runs a part of them
 # make ARGS=--quick bench        measures small sizes; ARGS='-o json' prints every round
+# make ARGS='--races 100000' races   with --store URL, or CAIRN_STORE_URL, on the store of your choice
 
 PYTHON  ?= python3
 WORKERS ?= auto
@@ -19,7 +20,7 @@ BENCH := $(VENV)/.bench-installed
 PIP   := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench format docs clean cluster-up cluster-down test-cluster
+.PHONY: help venv demo test check bench races format docs clean cluster-up cluster-down test-cluster
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ cluster-down: $(CORE) ## End it; nothing of it stays
 
 bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
 	@$(BIN)/python -m bench $(ARGS)
+
+races: $(READY) ## Let real processes race for a store, and judge every answer
+	@$(BIN)/python -m tests.races $(ARGS)
 
 format: $(READY) ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

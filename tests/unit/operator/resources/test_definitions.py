@@ -58,10 +58,21 @@ def test_drift_is_found_and_writing_mends_it(generate, tmp_path, capsys):
     generate.main([], tmp_path)
     assert generate.main(["--check"], tmp_path) == 0
 
-    page = tmp_path / "checkpoints.yaml"
+    page = tmp_path / "crds/checkpoints.yaml"
     page.write_text(page.read_text().replace("maxLength: 45", "maxLength: 46", 1))
     assert generate.main(["--check"], tmp_path) == 1
     assert "maxLength: 46" in capsys.readouterr().err
+
+
+def test_the_page_has_a_row_for_each_field_and_each_rule(generate):
+    """What kubectl explains and what a server refuses can be read without a cluster."""
+    page = generate.files()["docs/reference/kubernetes.md"]
+
+    for path in NODES:
+        if path.startswith(("Workflow.status.", "Checkpoint.spec.")) and not path.endswith("[]"):
+            assert f"| `{path.split('.', 2)[2]}` | " in page
+    assert page.count("\n| Workflow `") == len(WORKFLOW_RULES)
+    assert page.count("\n| Checkpoint `") == len(CHECKPOINT_RULES)
 
 
 def test_there_is_a_file_for_each_definition_and_no_other():

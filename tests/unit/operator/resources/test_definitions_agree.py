@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.resources.api_server import refusals
 from tests.unit.operator.resources.writes import MANIFESTS, UPDATES, merged, workflow
@@ -128,7 +128,7 @@ def documents(draw):
     return document
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_whatever_the_models_accept_the_server_accepts(document):
     """Of manifests that nobody has thought of."""
