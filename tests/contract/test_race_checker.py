@@ -380,6 +380,10 @@ BROKEN: dict[str, tuple[str, Callable[[Story], object]]] = {
         "strange answer",
         lambda s: (s.commit("w3", phase="Succeeded"), s.send("x", 1), s.load()),
     ),
+    "a signal is refused before the end": (
+        "strange answer",
+        lambda s: (s.send("x", 1, answer="WaitClosed"), s.load()),
+    ),
     "a deleted run is created again": (
         "revived",
         lambda s: (s.load(), s.call("delete", {}, {"there": True}), s.call("create", {}, {})),

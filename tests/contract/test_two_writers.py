@@ -29,6 +29,7 @@ SERVERS = {"postgres": "postgres_url", "redis": "redis_url"}
 """The fixture that gives a place on each kind of server; it is asked for by the tests on that kind alone."""
 FOUND_BY = {
     "without-fence": "stale accepted",
+    "looking-first": "stale accepted",
     "forgetful": "acknowledged lost",
     "forking": "fork|acknowledged lost",
     "halving": "torn",

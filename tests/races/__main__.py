@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,13 +37,15 @@ _FORK = get_context("fork")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the races; returns the exit code."""
     asked = _arguments(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="races-"))
+    asked.store = asked.store or f"sqlite:///{folder}/store.db?timeout=60s"
     try:
         # Loads the driver before anything is forked, and finds a URL that cannot be used.
         planted(asked.store, asked.plant)
     except CairnError as error:
         _say(error.message, sys.stderr)
+        folder.rmdir()
         return EXIT_IMPOSSIBLE
-    folder = Path(tempfile.mkdtemp(prefix="races-"))
     races = Races(asked, folder)
     tally = races.run()
     if asked.output == "json":
@@ -54,9 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if tally.violations:
         _say(f"the logs of what was found are in {folder}", sys.stderr)
         return EXIT_BROKEN
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     if tally.problem:
         return EXIT_IMPOSSIBLE
     return EXIT_INTERRUPTED if races.interrupted else 0
@@ -171,13 +172,12 @@ def _say(text: str, where: TextIO | None = None, *, end: str = "\n") -> None:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.races", description=__doc__)
-    given = os.environ.get("CAIRN_STORE_URL")
     parser.add_argument(
         "--store",
-        default=given,
-        required=given is None,
+        default=os.environ.get("CAIRN_STORE_URL", ""),
         metavar="URL",
-        help="where they race, on rows of their own (default: CAIRN_STORE_URL, which shows no password)",
+        help="where they race, on rows of their own (default: CAIRN_STORE_URL, which shows no password,"
+        " else a new SQLite file)",
     )
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument("--races", type=int, default=10_000, help="how many (default: 10000)")

@@ -29,10 +29,13 @@ _NOTHING = {"", "StoreUnavailable"}
 
 def strange_answers(evidence: Evidence) -> Iterator[Violation]:
     """A call is answered as the contract says, and a run that nobody deletes is there."""
+    ending = min((write.first_sent for write in evidence.finishing()), default=NEVER)
     created = min((call.answered for call in evidence.of("create") if call.done), default=NEVER)
     for call in evidence.calls:
         if call.answer not in _EXPECTED.get(call.kind, {"done"}) | _NOTHING:
             yield Violation("strange answer", call.race, f"{call} was answered {call.answer}")
+        if call.answer == "WaitClosed" and call.answered < ending:
+            yield Violation("strange answer", call.race, f"{call} was refused, though the run goes on")
         gone = call.answer in ("RunNotFound", "HistoryConflict", "CheckpointNotFound")
         if gone and created < call.sent and call.answered < evidence.deletion_sent:
             yield Violation("lost", call.race, f"{call}: {call.answer}, though nobody had deleted the run")

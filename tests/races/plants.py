@@ -6,6 +6,7 @@ fault can be what is found.
 
 from __future__ import annotations
 
+import time
 from sqlite3 import Connection
 from typing import Any, cast
 
@@ -56,6 +57,22 @@ class WithoutFence(_Planted):
         row = self._db.maybe("guard", run=values["run"])
         fence = {} if row is None else {"epoch": row[0], "claim_id": row[1]}
         return super()._move(values | fence, checkpoints)
+
+
+class LookingFirst(WithoutFence):
+    """Checks the fence, and then writes: right in itself, and not in one step."""
+
+    _looked = False
+
+    async def commit(self, run_id, fence, expected_head, write_id, checkpoints, outcome=None) -> None:
+        self._looked = (await self.run(run_id)).fence == fence
+        time.sleep(0.0005)  # noqa: ASYNC251 - a blocking store has no loop to hold up
+        await super().commit(run_id, fence, expected_head, write_id, checkpoints, outcome)
+
+    def _move(self, values: dict[str, Any], checkpoints: list[Checkpoint]) -> bool:
+        if self._looked:
+            return super()._move(values, checkpoints)
+        return BlockingSQLite._move(self, values, checkpoints)
 
 
 class Forgetful(_Planted):
@@ -189,6 +206,7 @@ class Altering(_Planted):
 
 PLANTS: dict[str, type[BlockingSQLite]] = {
     "without-fence": WithoutFence,
+    "looking-first": LookingFirst,
     "forgetful": Forgetful,
     "forking": Forking,
     "halving": Halving,
