@@ -1,6 +1,6 @@
 """The contract suite: what every store passes, those of Cairn and those from outside.
 
-A package with a store of its own tests it in one module:
+A package with a store of its own tests it in one module (`docs/howto/write-a-store.md` goes through it):
 
     from cairn_runtime.store.contract.suite import *  # noqa: F403
 
@@ -10,7 +10,8 @@ A package with a store of its own tests it in one module:
 
 `store_factory` gives each test an empty place; every call of what it returns makes an unopened store at that
 same place, so that a test can open it twice, as two processes would.
-One module per capability; the tests need pytest, pytest-asyncio and hypothesis.
+Other fixtures are options, see `options.py`.
+One module per capability; the tests need the extra `contract`: pytest, pytest-asyncio and hypothesis.
 """
 
 from __future__ import annotations

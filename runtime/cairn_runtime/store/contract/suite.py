@@ -1,4 +1,4 @@
-"""All test classes of the contract, to be imported with `*` by the module that tests a store."""
+"""All test classes and options of the contract, to be imported with `*` by the module that tests a store."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from cairn_runtime.store.contract.commits import TestCommits, TestLostReplies
 from cairn_runtime.store.contract.deletion import TestDeletion
 from cairn_runtime.store.contract.deliveries import TestDeliveries
 from cairn_runtime.store.contract.history import TestHistory
+from cairn_runtime.store.contract.lasting import TestDamage, TestLasting
 from cairn_runtime.store.contract.machine import TestAgainstAModel
 from cairn_runtime.store.contract.opening import TestOpening
+from cairn_runtime.store.contract.options import store_crash, store_damage, store_url
 from cairn_runtime.store.contract.progress import TestProgress
 from cairn_runtime.store.contract.pruning import TestGaps, TestHolds, TestPins, TestPrune
 from cairn_runtime.store.contract.rivals import TestRivals
@@ -23,6 +25,7 @@ __all__ = [
     "TestChanges",
     "TestClaims",
     "TestCommits",
+    "TestDamage",
     "TestDeletion",
     "TestDeliveries",
     "TestGaps",
@@ -30,6 +33,7 @@ __all__ = [
     "TestHeartbeats",
     "TestHistory",
     "TestHolds",
+    "TestLasting",
     "TestLostReplies",
     "TestOpening",
     "TestPins",
@@ -38,4 +42,7 @@ __all__ = [
     "TestRivals",
     "TestRuns",
     "TestSignals",
+    "store_crash",
+    "store_damage",
+    "store_url",
 ]
