@@ -1,4 +1,4 @@
-"""Bytes that were damaged on the disk, seen through a store that lasts.
+"""Bytes that were damaged where they are kept, seen through a store that lasts.
 
 A damaged payload is the codec's to find; whatever else was hit, the other checkpoints and runs stay readable,
 and nothing is ever taken for what was not written.
@@ -7,11 +7,11 @@ and nothing is ever taken for what was not written.
 from __future__ import annotations
 
 import random
-from base64 import b64encode
-from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
+from tests.contract.damage import InFile, InPostgres, InRedis, InSqlite, Place, Rows
 
 from cairn_runtime.errors import CairnError, CheckpointCorrupted, PayloadError
 from cairn_runtime.store.base import Checkpoint, Store
@@ -20,17 +20,33 @@ from cairn_runtime.store.contract.cases import CODEC, Writer, begun
 from cairn_runtime.store.opening import open_store
 
 
-@pytest.fixture(params=["sqlite", "file"])
-def place(request, tmp_path: Path) -> tuple[str, Callable[[], Path]]:
-    """A store's URL, and the one file that holds its rows."""
-    if request.param == "sqlite":
-        path = tmp_path / "store.db"
-        return f"sqlite:///{path}", lambda: path
-    return f"file://{tmp_path}/store", lambda: next((tmp_path / "store" / "runs").glob("*/run.log"))
+def place_of(kind: str, url: str, folder: Path) -> InFile | InPostgres | InRedis:
+    """Where a store of a kind keeps its rows."""
+    match kind:
+        case "sqlite":
+            return InSqlite(url, lambda: folder / "store.db")
+        case "file":
+            return InFile(url, lambda: next((folder / "store" / "runs").glob("*/run.log")))
+        case "postgres":
+            return InPostgres(url)
+        case _:
+            return InRedis(url)
+
+
+@pytest.fixture(params=["sqlite", "file", "postgres", "redis"])
+def place(request, url_of, tmp_path) -> Place:
+    """A place that can be damaged."""
+    return place_of(request.param, url_of(request.param), tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def rows_of(request, url_of, tmp_path) -> Rows:
+    """A place whose rows can be changed by the server's own means; lines of a file have checksums."""
+    return cast("Rows", place_of(request.param, url_of(request.param), tmp_path))
 
 
 async def written(url: str, count: int = 6) -> tuple[str, list[Checkpoint]]:
-    """Make a store with one run, and close it, so that all is in its file."""
+    """Make a store with one run, and close it, so that all is where it is kept."""
     store = await open_store(url)
     writer = await begun(store)
     rows = [row for _ in range(count) for row in await writer.commit()]
@@ -38,26 +54,12 @@ async def written(url: str, count: int = 6) -> tuple[str, list[Checkpoint]]:
     return writer.run_id, rows
 
 
-def needle(row: Checkpoint, url: str) -> bytes:
-    """What stands in the file for a checkpoint's payload."""
-    payload = row.payload or b""
-    return b64encode(payload) if url.startswith("file:") else payload
-
-
-def flip(file: Path, at: int, bit: int = 0) -> None:
-    data = bytearray(file.read_bytes())
-    data[at] ^= 1 << bit
-    file.write_bytes(data)
-
-
 @pytest.mark.parametrize("which", [0, 2, 5], ids=["the first", "one in the middle", "the head"])
 async def test_a_flipped_byte_in_a_payload_is_found_by_the_codec(place, which):
     """The rows come out, all other payloads decode, and the header of the damaged one is sound."""
-    url, file = place
-    run_id, rows = await written(url)
-    text = needle(rows[which], url)
-    flip(file(), file().read_bytes().index(text) + len(text) // 2)
-    store = await open_store(url)
+    run_id, rows = await written(place.url)
+    place.flip_payload(rows[which], len(rows[which].payload) // 2)
+    store = await open_store(place.url)
 
     read = await store.load(run_id)
     await store.close()
@@ -74,11 +76,9 @@ async def test_a_flipped_byte_in_a_payload_is_found_by_the_codec(place, which):
 
 async def test_a_runner_goes_on_from_the_newest_valid_checkpoint(place):
     """Behind a damaged head: a snapshot that names what it skips, and the history verifies again."""
-    url, file = place
-    run_id, rows = await written(url)
-    text = needle(rows[5], url)
-    flip(file(), file().read_bytes().index(text) + 20)
-    store = await open_store(url)
+    run_id, rows = await written(place.url)
+    place.flip_payload(rows[5], 20)
+    store = await open_store(place.url)
     run = await store.run(run_id)
     writer = Writer(store, run_id, run.fence, run.head_seq, rows[4].hash)
 
@@ -108,14 +108,12 @@ async def read_all(store: Store, run_id: str) -> list[Checkpoint]:
 @pytest.mark.parametrize("seed", range(60))
 async def test_a_flipped_bit_anywhere_gives_no_wrong_checkpoint(place, seed):
     """A checkpoint that passes hash and digest is one that was written; all else is an error of ours."""
-    url, file = place
-    run_id, rows = await written(url, 4)
-    chance = random.Random(seed)
-    flip(file(), chance.randrange(file().stat().st_size), chance.randrange(8))
+    run_id, rows = await written(place.url, 4)
+    place.flip_somewhere(run_id, random.Random(seed))
     read: list[Checkpoint] = []
 
     try:
-        store = await open_store(url)
+        store = await open_store(place.url)
         try:
             read = await read_all(store, run_id)
         finally:
@@ -132,3 +130,68 @@ async def test_a_flipped_bit_anywhere_gives_no_wrong_checkpoint(place, seed):
             # The size is not under the hash: a new encryption may change it.
             assert row == rows[row.seq - 1]._replace(size=row.size)
             assert value["seq"] == row.seq
+
+
+async def read_damaged(url: str, run_id: str, written_rows: list[Checkpoint]) -> tuple[set[int], set[int]]:
+    """Load a damaged run: seqs with a finding in the history, and of payloads that cannot be used.
+
+    What passes both is what was written; nothing else passes.
+    """
+    store = await open_store(url)
+    rows = await store.load(run_id)
+    headers = await store.checkpoints(run_id)
+    await store.close()
+    broken = {finding.first_seq for finding in verify_payloads(rows, CODEC)}
+    found = {finding.first_seq for finding in verify_history(headers) if finding.fault}
+    passed = [row for row in rows if is_sealed(row) and row.seq not in broken]
+    assert passed == [written_rows[row.seq - 1] for row in passed]
+    return found, broken
+
+
+@pytest.mark.parametrize(
+    "length", [0, 1, 40, -1], ids=["empty", "one byte", "forty bytes", "all but the last"]
+)
+async def test_a_payload_that_was_cut_is_found(rows_of, length):
+    """However much is left; its header and all other checkpoints are sound."""
+    run_id, rows = await written(rows_of.url)
+    rows_of.set_payload(rows[2], rows[2].payload[:length])
+
+    assert await read_damaged(rows_of.url, run_id, rows) == (set(), {3})
+
+
+async def test_payloads_that_were_exchanged_are_found(rows_of):
+    """Each is whole and was written, but for another checkpoint."""
+    run_id, rows = await written(rows_of.url)
+    rows_of.set_payload(rows[1], rows[3].payload)
+    rows_of.set_payload(rows[3], rows[1].payload)
+
+    assert await read_damaged(rows_of.url, run_id, rows) == (set(), {2, 4})
+
+
+async def test_checkpoints_that_were_exchanged_are_found(rows_of):
+    """Header and payload agree with each other, but not with their place."""
+    run_id, rows = await written(rows_of.url)
+    rows_of.exchange(rows[1], rows[3])
+
+    found, _ = await read_damaged(rows_of.url, run_id, rows)
+
+    assert {2, 4} <= found
+
+
+async def test_a_payload_of_another_run_is_found(rows_of):
+    """Also one with the same number, from a run with the same steps."""
+    _, others = await written(rows_of.url)
+    run_id, rows = await written(rows_of.url)
+    rows_of.set_payload(rows[2], others[2].payload)
+
+    assert await read_damaged(rows_of.url, run_id, rows) == (set(), {3})
+
+
+async def test_a_checkpoint_that_was_lost_is_found(rows_of):
+    """A hole that no prune explains."""
+    run_id, rows = await written(rows_of.url)
+    rows_of.lose(rows[2])
+
+    found, _ = await read_damaged(rows_of.url, run_id, rows)
+
+    assert found
