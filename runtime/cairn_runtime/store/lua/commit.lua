@@ -27,7 +27,7 @@ for n = first, first + 4 * count - 1, 4 do
   if redis.call('HEXISTS', KEYS[4], ARGV[n]) == 1 then return {'taken', ARGV[n]} end
 end
 redis.call('HEXISTS', KEYS[3], ARGV[2])
-redis.call('HLEN', KEYS[6])
+if consumed > 0 then redis.call('HLEN', KEYS[6]) end
 local ends = ARGV[8] == 'Succeeded' or ARGV[8] == 'Failed' or ARGV[8] == 'Cancelled'
 local settling = ARGV[8] ~= '' and (ends and ARGV[12] ~= '0') or row[7]
 if settling then redis.call('HLEN', KEYS[9]) end

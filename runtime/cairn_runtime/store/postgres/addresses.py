@@ -55,6 +55,7 @@ def address_of(url: StoreUrl) -> Address:
     Raises:
         StoreUrlInvalid: naming each option that cannot be used.
     """
+    _refuse_stray(url)
     faults = [*_unknown(url), *_wrong_names(url)]
     pool = _number(url, "pool", DEFAULT_POOL, faults)
     pooler = url.options.get("pooler", "")
@@ -87,6 +88,18 @@ def _defaults(timeout_seconds: float) -> dict[str, str]:
         "keepalives_count": "3",
         "tcp_user_timeout": str(seconds * 1000),
     }
+
+
+def _refuse_stray(url: StoreUrl) -> None:
+    """Refuse a URL whose password may have been taken apart: pieces of it would be shown as something else.
+
+    Raises:
+        StoreUrlInvalid: there is an @ other than the one before the host.
+    """
+    _, _, rest = url.full.partition("://")
+    if re.search(r"[@/?].*@", rest, re.DOTALL):
+        text = "write @ as %40 but before the host, and in user and password / as %2F and ? as %3F"
+        raise StoreUrlInvalid([Fault(url.safe, text)])
 
 
 def _libpq(url: StoreUrl) -> dict[str, str]:

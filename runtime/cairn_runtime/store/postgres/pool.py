@@ -73,7 +73,7 @@ class Pool:
         self._idle.append((wire, now))
         if self._waiting:
             self._wake()
-        elif now - self._idle[0][1] > IDLE_SECONDS:
+        elif len(self._idle) > 1 and now - self._idle[0][1] > IDLE_SECONDS:
             self._drop(self._idle.popleft()[0])
 
     def _drop(self, wire: Wire) -> None:

@@ -102,15 +102,13 @@ def fault(place: str, error: BaseException) -> CairnError | None:
     """Translate an error; None where it is a mistake of ours."""
     if isinstance(error, Lost):
         return StoreUnavailable(f"{place}: {error}")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = getattr(error, "verify_message", "") or error
-        return StoreUnusable(f"{place}: the server's certificate is not trusted: {why}")
     # redis-py raises its own in the place of what TLS said.
-    cause = error.__cause__ or error.__context__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return fault(place, cause)
-    if isinstance(cause, FileNotFoundError | PermissionError):
-        return StoreUnusable(f"{place}: a file that the URL names cannot be read: {cause}")
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = getattr(cause, "verify_message", "") or cause
+            return StoreUnusable(f"{place}: the server's certificate is not trusted: {why}")
+        if isinstance(cause, FileNotFoundError | PermissionError):
+            return StoreUnusable(f"{place}: a file that the URL names cannot be read: {cause}")
     for kind, ours, problem in _DRIVER:
         if isinstance(error, kind):
             return ours(f"{place}: {problem} ({error})")

@@ -23,7 +23,7 @@ from cairn_runtime.errors import StoreUnavailable
 from cairn_runtime.store.redis.addresses import Address
 from cairn_runtime.store.redis.faults import Lost, NotMaster, refused
 from cairn_runtime.store.redis.replies import Refusal, Reply, command
-from cairn_runtime.store.redis.scripts import Command
+from cairn_runtime.store.redis.scripts import Call, Command
 from cairn_runtime.store.redis.wires import Wire, connect, tls_options
 
 Lane: TypeAlias = Literal["write", "read", "wait"]
@@ -127,7 +127,7 @@ class Nodes:
         """Whether these are the nodes of a cluster."""
         return bool(self._slots)
 
-    async def ask(self, key: bytes, call: Command | bytes, lane: Lane = "read") -> Reply:
+    async def ask(self, key: bytes, call: Command, lane: Lane = "read") -> Reply:
         """Send one command to the server that has its key.
 
         Raises:
@@ -136,11 +136,10 @@ class Nodes:
         """
         if self._stale:
             await self.join_cluster()
-        data, whole = _both(call)
         node = self._owners.get(key) or self._owner(key) if self._slots else self.first
-        (reply,) = await node.ask(lane, data, 1)
+        (reply,) = await node.ask(lane, _first_form(call), 1)
         if type(reply) is Refusal:
-            return await self._again(key, (data, whole), reply, node, lane)
+            return await self._again(key, call, reply, node, lane)
         return reply
 
     async def ask_write(self, key: bytes, call: Command, lane: Lane = "write") -> Reply:
@@ -168,9 +167,7 @@ class Nodes:
             )
         return reply
 
-    async def ask_all(
-        self, calls: Sequence[tuple[bytes, Command | bytes]], lane: Lane = "read"
-    ) -> list[Reply]:
+    async def ask_all(self, calls: Sequence[tuple[bytes, Command]], lane: Lane = "read") -> list[Reply]:
         """Send many commands, each to the server that has its key; the replies come in their order.
 
         Raises like `ask`.
@@ -191,7 +188,7 @@ class Nodes:
     async def _ask_node(
         self,
         node: Node,
-        calls: Sequence[tuple[bytes, Command | bytes]],
+        calls: Sequence[tuple[bytes, Command]],
         at: list[int],
         replies: list[Reply],
         lane: Lane,
@@ -199,21 +196,20 @@ class Nodes:
         """Send those of the calls that belong to one node, in packets."""
         for start in range(0, len(at), _PIPELINED):
             part = at[start : start + _PIPELINED]
-            both = [_both(calls[n][1]) for n in part]
-            answers = await node.ask(lane, b"".join(data for data, _ in both), len(part))
-            for n, call, reply in zip(part, both, answers, strict=True):
+            packet = b"".join(_first_form(calls[n][1]) for n in part)
+            for n, reply in zip(part, await node.ask(lane, packet, len(part)), strict=True):
                 again = type(reply) is Refusal
-                replies[n] = await self._again(calls[n][0], call, reply, node, lane) if again else reply
+                replies[n] = await self._again(*calls[n], reply, node, lane) if again else reply
 
     async def _again(self, key: bytes, call: Command, reply: Reply, node: Node, lane: Lane) -> Reply:
         """Do what the server asked for in the place of an answer; anything else is raised."""
-        data, asking = call[0], False
+        data, asking, whole = _first_form(call), False, False
         for _ in range(_REDIRECTS):
             if type(reply) is not Refusal:
                 return reply
             match reply.code:
-                case "NOSCRIPT" if data is not call[1]:
-                    data = call[1]
+                case "NOSCRIPT" if isinstance(call, Call) and not whole:
+                    data, whole = call.whole(), True
                 case "MOVED":
                     node, asking = await self._moved(key, reply), False
                 case "ASK":
@@ -332,8 +328,8 @@ class Nodes:
                 await client.aclose()
 
 
-def _both(call: Command | bytes) -> Command:
-    return (call, call) if isinstance(call, bytes) else call
+def _first_form(call: Command) -> bytes:
+    return call if isinstance(call, bytes) else call.by_digest()
 
 
 async def _answering(address: Address) -> Host:

@@ -14,6 +14,7 @@ Argument: TypeAlias = bytes | str | int
 Reply: TypeAlias = Any
 """bytes, int, None, a list of replies, or a Refusal."""
 _KEPT_BYTES = 64 * 1024
+_ONE = b":1\r\n"
 _WIDTHS = tuple(b"$%d\r\n" % n for n in range(1024))
 
 
@@ -24,8 +25,8 @@ class Refusal(NamedTuple):
     text: str
 
 
-def packed(arguments: Iterable[Argument]) -> bytes:
-    """Write arguments as bulk strings."""
+def pieces(arguments: Iterable[Argument]) -> list[bytes]:
+    """Write arguments as bulk strings, not joined yet: a large one is copied once, on its way out."""
     out: list[bytes] = []
     for argument in arguments:
         if isinstance(argument, bytes):
@@ -36,7 +37,12 @@ def packed(arguments: Iterable[Argument]) -> bytes:
             data = b"%d" % argument
         length = len(data)
         out += (_WIDTHS[length] if length < 1024 else b"$%d\r\n" % length, data, b"\r\n")
-    return b"".join(out)
+    return out
+
+
+def packed(arguments: Iterable[Argument]) -> bytes:
+    """Write arguments as bulk strings."""
+    return b"".join(pieces(arguments))
 
 
 def command(*arguments: Argument) -> bytes:
@@ -51,6 +57,8 @@ class ReplyReader:
         self._data = bytearray()
         self._at = 0
         self._out: list[Reply] = []
+        self._between = True
+        """Whether the next byte begins a reply."""
         self._parser = self._replies()
         next(self._parser)
 
@@ -60,6 +68,9 @@ class ReplyReader:
         Raises:
             ValueError: this is not RESP2.
         """
+        if data == _ONE and self._between:
+            # What a commit is answered.
+            return [1]
         self._data += data
         self._parser.send(None)
         if self._at == len(self._data):
@@ -73,7 +84,10 @@ class ReplyReader:
 
     def _replies(self) -> Generator[None, None, None]:
         while True:
+            self._between = len(self._data) == self._at
             yield from self._wait(1)
+            self._between = False
+            # In two steps: the list is another one when the reply has come.
             reply = yield from self._reply()
             self._out.append(reply)
 

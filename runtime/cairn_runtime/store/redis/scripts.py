@@ -13,10 +13,30 @@ from importlib import resources
 from typing import TypeAlias
 
 from cairn_runtime.store.redis.keys import PARTS, RunKeys
-from cairn_runtime.store.redis.replies import Argument, packed
+from cairn_runtime.store.redis.replies import Argument, packed, pieces
 
-Command: TypeAlias = tuple[bytes, bytes]
-"""What to send, and what to send where the server does not know the script."""
+
+class Call:
+    """One call of a script: by its digest, or whole where the server does not know it."""
+
+    __slots__ = ("_rest", "_size", "_ways")
+
+    def __init__(self, size: int, ways: tuple[bytes, bytes], rest: list[bytes]) -> None:
+        self._size = b"*%d\r\n" % size
+        self._ways = ways
+        self._rest = rest
+
+    def by_digest(self) -> bytes:
+        """What is sent first."""
+        return b"".join((self._size, self._ways[0], *self._rest))
+
+    def whole(self) -> bytes:
+        """What is sent to a server that does not have the script."""
+        return b"".join((self._size, self._ways[1], *self._rest))
+
+
+Command: TypeAlias = Call | bytes
+"""A call of a script, or a command that is packed already."""
 
 
 class Script:
@@ -27,23 +47,18 @@ class Script:
         if "settle(" in source:
             source = _source("settle") + source
         digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
-        count = b"$%d\r\n%d\r\n" % (len(str(len(PARTS))), len(PARTS))
-        self._by_digest = packed(["EVALSHA", digest]) + count
-        self._whole = packed(["EVAL", source]) + count
-        self._alone_by_digest = packed(["EVALSHA", digest, 1])
-        self._alone_whole = packed(["EVAL", source, 1])
+        count = packed([len(PARTS)])
+        self._on_run = packed(["EVALSHA", digest]) + count, packed(["EVAL", source]) + count
+        self._on_key = packed(["EVALSHA", digest, 1]), packed(["EVAL", source, 1])
 
-    def on(self, run: RunKeys, *arguments: Argument) -> Command:
+    def on(self, run: RunKeys, *arguments: Argument) -> Call:
         """The call on a run's keys."""
-        rest = run.all_packed + packed(arguments)
-        size = b"*%d\r\n" % (3 + len(PARTS) + len(arguments))
-        return size + self._by_digest + rest, size + self._whole + rest
+        rest = [run.all_packed, *pieces(arguments)]
+        return Call(3 + len(PARTS) + len(arguments), self._on_run, rest)
 
-    def at(self, key: bytes, *arguments: Argument) -> Command:
+    def at(self, key: bytes, *arguments: Argument) -> Call:
         """The call on one key."""
-        rest = packed([key, *arguments])
-        size = b"*%d\r\n" % (4 + len(arguments))
-        return size + self._alone_by_digest + rest, size + self._alone_whole + rest
+        return Call(4 + len(arguments), self._on_key, pieces((key, *arguments)))
 
 
 @cache

@@ -61,7 +61,8 @@ def test_a_script_that_is_refused_says_so_before_it_writes(name):
 def test_a_call_is_written_twice():
     """By the digest, and whole for a server that does not know the script."""
     keys = Keys("p:").of("r")
-    by_digest, whole = script("heartbeat").on(keys, "fence")
+    call = script("heartbeat").on(keys, "fence")
+    by_digest, whole = call.by_digest(), call.whole()
 
     assert by_digest.startswith(b"*14\r\n$7\r\nEVALSHA\r\n$40\r\n")
     assert whole.startswith(b"*14\r\n$4\r\nEVAL\r\n")
@@ -73,7 +74,7 @@ def test_a_call_is_written_twice():
 
 def test_what_scripts_share_is_put_before_them():
     """The digest is that of the whole text."""
-    _, whole = script("claim").on(Keys("").of("r"))
+    whole = script("claim").on(Keys("").of("r")).whole()
 
     assert (FILES["settle"] + FILES["claim"]).encode() in whole
 
