@@ -4,6 +4,8 @@
 # make PYTHON=python3.12 venv    chooses the interpreter (3.11 to 3.13)
 # make WORKERS=0 test            runs the tests in one process, e.g. for a debugger
 # make TESTS=tests/unit test     runs a part of them
+# make test                      starts its own Postgres and Redis; CAIRN_TEST_POSTGRES_URL=URL and
+#                                CAIRN_TEST_REDIS_URL=URL name others that it may write to
 # make ARGS=--quick bench        measures small sizes; ARGS='-o json' prints every round
 # make ARGS='--races 100000' races   with --store URL, or CAIRN_STORE_URL, on the store of your choice
 
