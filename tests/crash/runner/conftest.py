@@ -12,17 +12,22 @@ from tests.crash.runner.stories import Story
 from cairn_runtime.store.base import Store
 from cairn_runtime.store.opening import open_store
 
+KINDS = ["sqlite", "file", "postgres", "redis"]
+"""Every store that lasts."""
 Begin = Callable[[Flow, str], Awaitable[Story]]
 
 
 @pytest.fixture
-async def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Begin]:
+async def begin(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Begin]:
     """Make the story of a Workflow on a store of a kind."""
     opened: list[Store] = []
     monkeypatch.setenv("CAIRN_TEST_EFFECTS", str(tmp_path / "effects"))
 
     async def made(flow: Flow, kind: str = "sqlite") -> Story:
-        url = f"sqlite:///{tmp_path}/cairn.db" if kind == "sqlite" else f"file://{tmp_path}/runs"
+        local = {"sqlite": f"sqlite:///{tmp_path}/cairn.db", "file": f"file://{tmp_path}/runs"}
+        url = local.get(kind) or request.getfixturevalue(f"{kind}_url")
         store = await open_store(url)
         opened.append(store)
         return Story(flow, url, store, tmp_path)

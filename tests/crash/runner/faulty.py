@@ -4,7 +4,8 @@ CAIRN_TEST_FAULT is a JSON object: which commit (of checkpoints, or of the row a
 what happens there.
 
     before    killed before the store is called
-    during    killed in the middle of the store's write (before SQLite's COMMIT; after half a line of a file)
+    during    killed in the middle of the store's write (before SQLite's COMMIT; after half a line of a file;
+              when the whole request has gone to a server, and before it has answered)
     written   killed once the store has written, before the answer is back
     acked     killed once the answer was used: what may start after it has started
     lost      the commit is carried out, and its answer is lost
@@ -57,6 +58,35 @@ def torn_write(fd: int, data: Any, _write: Any = os.write) -> int:
     return int(_write(fd, data))
 
 
+def die_when_sent(scheme: str) -> None:
+    """Make a commit that is armed the last thing that this process sends to its server."""
+    if scheme.startswith("postgres"):
+        from cairn_runtime.store.postgres import wire as postgres  # noqa: PLC0415 - only where it is used
+
+        answered = postgres.Wire._answer
+
+        async def answer(self: Any) -> Any:
+            if _armed:
+                while self._pq.flush():
+                    await self._ready(writing=True)
+                die()
+            return await answered(self)
+
+        vars(postgres)["Wire"]._answer = answer
+    elif scheme.startswith("redis"):
+        from cairn_runtime.store.redis import wires as redis  # noqa: PLC0415 - as above
+
+        sent = redis.Wire.send
+
+        def send(self: Any, data: bytes, count: int) -> Any:
+            future = sent(self, data, count)
+            if _armed:
+                die()
+            return future
+
+        vars(redis)["Wire"].send = send
+
+
 class Faulty:
     """A store in front of the real one that goes wrong at one commit."""
 
@@ -105,5 +135,6 @@ if __name__ == "__main__":
         connect = sqlite3.connect
         vars(sqlite3)["connect"] = lambda *args, **kwargs: connect(*args, factory=Connection, **kwargs)
         vars(os)["write"] = torn_write
+        die_when_sent(os.environ.get("CAIRN_STORE_URL", ""))
         vars(process)["store_for"] = lambda url: Faulty(store_for(url))
     sys.exit(main())

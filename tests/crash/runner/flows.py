@@ -35,6 +35,10 @@ async def draft(state, ctx):
     trace(ctx)
     return {"score": state["score"] + 3, "count": 1}
 
+async def paced(state, ctx):
+    await asyncio.sleep(0.05)
+    return await mark(state, ctx)
+
 async def item(state, ctx):
     trace(ctx)
     await asyncio.sleep(0)
@@ -129,4 +133,9 @@ PARKS = Flow(
     approvals={"sign#1": {"approved": True, "value": 1, "by": "ann", "at": "2026-01-02T03:04:05Z"}},
     signals={"payment": {"cents": 5}},
 )
+LONG = Flow(
+    "long",
+    [{"name": f"s{n}", "python": "steps:paced", "needs": [f"s{n - 1}"] if n else []} for n in range(30)],
+)
+"""Long enough to lose its server in the middle of it, several times."""
 FLOWS = {flow.name: flow for flow in (CHAIN_AND_JOIN, LOOP, FOREACH, PARKS)}

@@ -7,7 +7,7 @@ through all of its boundaries; then a process without a fault takes what is left
 from __future__ import annotations
 
 import pytest
-from tests.crash.runner.conftest import Begin
+from tests.crash.runner.conftest import KINDS, Begin
 from tests.crash.runner.flows import CHAIN_AND_JOIN, FLOWS, FOREACH, PARKS
 from tests.crash.runner.stories import fault
 
@@ -19,7 +19,7 @@ BOUNDARIES = {"before": 2, "during": 2, "written": 1, "acked": 1}
 """When it dies, and at which commit of each process: one commit more than the process before has to stand."""
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "file"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", BOUNDARIES)
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_run_survives_a_kill_at_every_boundary(begin: Begin, monkeypatch, name, when, kind):
@@ -34,7 +34,7 @@ async def test_a_run_survives_a_kill_at_every_boundary(begin: Begin, monkeypatch
     await story.check(finish.run)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "file"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", ["before", "during"])
 async def test_an_answer_is_not_used_up_by_a_runner_that_dies(begin: Begin, monkeypatch, when, kind):
     """Every other process is killed at its first commit: the one that would have ended a wait."""
@@ -48,7 +48,7 @@ async def test_an_answer_is_not_used_up_by_a_runner_that_dies(begin: Begin, monk
     await story.check(finish.run)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "file"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", BOUNDARIES)
 async def test_items_that_were_under_way_together_are_sorted_out(begin: Begin, monkeypatch, when, kind):
     """A process deep in a foreach, several items in one commit, is killed; the next does what is not done."""
@@ -62,7 +62,7 @@ async def test_items_that_were_under_way_together_are_sorted_out(begin: Begin, m
     await story.check(finish.run)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "file"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", BOUNDARIES)
 async def test_a_commit_of_the_row_alone_is_a_boundary_too(begin: Begin, monkeypatch, when, kind):
     """A process that goes on says first that the run is running; killed there, the next one goes on."""
@@ -76,7 +76,7 @@ async def test_a_commit_of_the_row_alone_is_a_boundary_too(begin: Begin, monkeyp
     await story.check(finish.run)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "file"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", BOUNDARIES)
 async def test_a_fork_survives_a_kill_at_its_first_checkpoint(begin: Begin, monkeypatch, when, kind):
     """Its origin is there however often its runner dies, though everything else of the old run was pruned."""
@@ -96,7 +96,7 @@ async def test_a_fork_survives_a_kill_at_its_first_checkpoint(begin: Begin, monk
     assert await story.store.holds(parent.run_id) == {}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "file"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", ["lost", "refused"])
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_lost_reply_makes_no_duplicate(begin: Begin, monkeypatch, name, when, kind):
