@@ -25,7 +25,7 @@ from cairn_runtime.store.redis.scripts import script
 log = logging.getLogger(__name__)
 
 _WHOLE = b""
-_PAGE = 500
+_PAGE, _SMALLEST_PAGE = 500, 20
 _LOOK_AT = 5_000
 """Members of the index that one call of `list_runs.lua` looks at: a millisecond or two."""
 _SKEW_SECONDS = 600.0
@@ -114,10 +114,14 @@ class RunIndex:
         self, *, below: bytes = b"+inf", workflow: str = "", thread: str = "", page: int = _PAGE
     ) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """Give pages of (member, score), newest first, at or below a score; members may come twice."""
+        # A page begins with the last member of the one before, so it must hold more than one.
+        page = max(page, _SMALLEST_PAGE)
         prefix = workflow if workflow.endswith("/") else ""
         exact = "" if prefix else workflow
         while True:
-            asked = (below, exact, prefix, thread, page, max(_LOOK_AT, page))
+            # Where nothing is left out, no more is looked at than is wanted.
+            look_at = max(_LOOK_AT, page) if workflow or thread else page + 1
+            asked = (below, exact, prefix, thread, page, look_at)
             last, *flat = await self._nodes.ask(
                 self._keys.runs, script("list_runs").at(self._keys.runs, *asked)
             )

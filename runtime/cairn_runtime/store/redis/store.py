@@ -193,9 +193,7 @@ class RedisStore(RedisRetention):
         below = await self._created(before) if before else None
         await self._index.ensure()
         found: dict[str, Run] = {}
-        pages = self._index.newest(
-            below=below or b"+inf", workflow=workflow, thread=thread, page=max(limit + 1, 1)
-        )
+        pages = self._index.newest(below=below or b"+inf", workflow=workflow, thread=thread, page=limit + 1)
         async for page in pages:
             for run in await self._rows_of(page):
                 if below is None or (run.created_at, run.run_id) < (moment_of(below), before):
