@@ -1,6 +1,7 @@
 """The connections of one store: taken, given back, thrown away when they are broken.
 
-A connection is made when it is needed and none is idle, up to a bound; whoever comes then waits.
+A connection is made when it is needed and none is idle, up to a bound; whoever comes then waits, and is
+handed one in the order of coming: a writer that comes back at once would else always be first.
 The newest idle one is taken first; one that nobody has needed for a minute is closed.
 After a connection could not be made, one caller at a time tries again, after growing pauses; the others wait
 for its outcome: a server that comes up is not met by a crowd, and a server that is gone costs one attempt.
@@ -31,7 +32,8 @@ class Pool:
         self._idle: deque[tuple[Wire, float]] = deque()
         self._count = 0
         """Connections that are open or being made."""
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[Wire | None]] = deque()
+        """Get a connection, or None where there is room for another one."""
         self._closed = True
         self._pause = 0.0
         self._attempt: asyncio.Future[None] | None = None
@@ -62,45 +64,53 @@ class Pool:
                 self._drop(wire)
             if self._count < self._size:
                 return await self._make()
-            await self._turn()
+            handed = await self._turn()
+            if handed is not None:
+                return handed
 
     def give(self, wire: Wire) -> None:
         """Take a connection back; one in the middle of something is closed."""
         if self._closed or not wire.is_idle():
             self._drop(wire)
             return
+        if self._hand_on(wire):
+            return
         now = time.monotonic()
         self._idle.append((wire, now))
-        if self._waiting:
-            self._wake()
-        elif len(self._idle) > 1 and now - self._idle[0][1] > IDLE_SECONDS:
+        if len(self._idle) > 1 and now - self._idle[0][1] > IDLE_SECONDS:
             self._drop(self._idle.popleft()[0])
 
     def _drop(self, wire: Wire) -> None:
         wire.close()
         self._count -= 1
-        self._wake()
+        self._hand_on(None)
 
-    async def _turn(self) -> None:
-        """Wait until a connection was given back or dropped."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self) -> Wire | None:
+        """Wait until a connection is given back, or one that was dropped leaves room."""
+        turn: asyncio.Future[Wire | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._wake()  # it was this caller's turn: the next one has it
+                handed = turn.result()  # it was this caller's turn: the next one has it
+                if handed is None:
+                    self._hand_on(None)
+                else:
+                    self.give(handed)
             else:
                 with suppress(ValueError):  # whoever woke others has passed it over already
                     self._waiting.remove(turn)
             raise
 
-    def _wake(self) -> None:
+    def _hand_on(self, wire: Wire | None) -> bool:
+        """Let the one who waits longest go on; False where nobody waits."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
-                return
+                turn.set_result(wire)
+                return True
+        return False
 
     async def _make(self) -> Wire:
         self._count += 1
@@ -112,7 +122,7 @@ class Pool:
             return await self._reach()
         except BaseException:
             self._count -= 1
-            self._wake()
+            self._hand_on(None)
             raise
 
     async def _try_again(self) -> Wire:

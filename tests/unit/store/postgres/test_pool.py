@@ -86,6 +86,24 @@ async def test_whoever_comes_when_all_are_taken_waits_for_one():
     assert len(server.made) == 2
 
 
+async def test_whoever_waits_longest_is_first():
+    """Also when the one who gives a connection back asks for it again at once."""
+    server = Server()
+    pool = opened(server, 1)
+    order = []
+
+    async def use(name):
+        for _ in range(3):
+            line = await pool.take()
+            order.append(name)
+            await asyncio.sleep(0)
+            pool.give(line)
+
+    await asyncio.gather(*(use(name) for name in "abc"))
+
+    assert "".join(order) == "abc" * 3
+
+
 @pytest.mark.parametrize("broken", ["alive", "idle"])
 async def test_a_broken_connection_is_thrown_away(broken):
     """One that died while idle, or came back in the middle of something."""
