@@ -62,7 +62,9 @@ def library_path(program: Path) -> dict[str, str]:
     """Say where an unpacked program finds its libraries; an installed one needs no word."""
     if cache_folder() not in program.parents:
         return {}
-    folders = sorted({str(file.parent) for file in cache_folder().glob("usr/lib/*/*.so.*")})
+    # Some packages still say /lib, where an installation has a link to /usr/lib.
+    files = [file for place in ("usr/lib", "lib") for file in cache_folder().glob(f"{place}/*/*.so.*")]
+    folders = sorted({str(file.parent) for file in files})
     return {"LD_LIBRARY_PATH": ":".join(folders)}
 
 
