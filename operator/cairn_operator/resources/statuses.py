@@ -93,7 +93,8 @@ class LastResume(Model):
 
     nonce: str = Field(max_length=63, description="Its `spec.resume.nonce`.")
     checkpoint: _Id = Field(
-        default="", description="Id of the checkpoint that the run was forked from; empty: from the start."
+        default="",
+        description="Id of the checkpoint that the run was forked from; `start`: from the beginning.",
     )
     run: _Id = Field(default="", description="The run that it made.")
 

@@ -7,18 +7,21 @@ The other way round nothing is promised: what the server lets through and the mo
 from __future__ import annotations
 
 import copy
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.operator.resources.api_server import refusals
+from tests.unit.operator.resources.api_server import SCHEMAS, refusals, stored
 from tests.unit.operator.resources.writes import MANIFESTS, UPDATES, merged, workflow
 
+from cairn_operator.resources.views import checkpoint_object
 from cairn_runtime.errors import ManifestInvalid
 from cairn_runtime.model.reading import read_manifest
 from cairn_runtime.model.validation import validate
+from cairn_runtime.store.base import Checkpoint
 
 ROOT = Path(__file__).parents[4]
 MODEL = ROOT / "tests/unit/model"
@@ -206,6 +209,23 @@ def test_a_checkpoint_never_changes():
 
     assert refusals(document, document) == []
     assert "never changed" in refusals({**document, "spec": {**spec, "next": ["a"]}}, document)[0]
+
+
+@pytest.mark.parametrize(("step", "item"), [("draft", None), ("", None), ("fetch", 9999)])
+def test_a_checkpoint_as_the_operator_makes_it_is_taken(step, item):
+    """The builder stays within the bounds of the definition, and every field of it is known there."""
+    row = Checkpoint(
+        run_id="0b5d7d2e-5f0e-5a53-8f0a-0d9b4a5e6c11", seq=7, id="0198c1a2-7b1e-7c3d-9e4f-1a2b3c4d5e6f",
+        parent_hash="0" * 64, hash="a" * 64, epoch=2, write_id="w", kind="delta", step=step, visit=1,
+        item=item, next=tuple("n" * 45 if n == 0 else f"s{n}" for n in range(500)), metadata={},
+        created_at=datetime(2026, 1, 2, tzinfo=UTC), format_version=1, graph_hash="g", digest="d", size=2**31,
+        payload=None,
+    )  # fmt: skip
+
+    document = checkpoint_object(row, "news", "w" * 45, "uid", pinned=True)
+
+    assert refusals(document) == []
+    assert stored(document["spec"], SCHEMAS["Checkpoint"]["properties"]["spec"]) == document["spec"]
 
 
 def test_the_specs_of_the_updates_are_right_by_themselves():
