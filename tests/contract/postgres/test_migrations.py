@@ -117,7 +117,7 @@ async def test_a_role_that_may_change_no_schema_uses_one_that_is_there(private_p
     small = url._replace(netloc=f"small@{url.netloc.rpartition('@')[2]}").geturl()
     private_postgres.execute("CREATE ROLE small LOGIN")
     private_postgres.execute("REVOKE CREATE ON DATABASE postgres FROM PUBLIC")
-    with pytest.raises(StoreUnusable, match="cairn store migrate"):
+    with pytest.raises(StoreUnusable, match="cairn runs --store"):
         await open_store(small)
     async with opened(private_postgres.url):
         private_postgres.execute("GRANT USAGE ON SCHEMA cairn TO small")

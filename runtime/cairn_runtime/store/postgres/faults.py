@@ -21,7 +21,7 @@ _POOLER = (
     "?pooler=transaction to the URL"
 )
 _RIGHTS = "the role of this store needs that right; see docs/howto/use-postgres.md"
-_SCHEMA = "the schema of this store is not (or no more) there; make it with: cairn store migrate"
+_SCHEMA = "the schema of this store is not (or no more) there; it is made by: cairn runs --store URL"
 _AGAIN = "try again"
 
 _STATES: dict[str, tuple[type[StoreError], str]] = {

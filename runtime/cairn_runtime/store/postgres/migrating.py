@@ -47,7 +47,7 @@ async def migrate(sessions: Sessions, steps: Sequence[Migration], *, contract: b
             raise StoreUnusable(
                 f"{sessions.address.safe}: {error}; the schema has version {version}, this release needs "
                 f"{newest}, and this role may not change it; run once, as a role that may: "
-                "cairn store migrate --store URL"
+                "cairn runs --store URL"
             ) from None
 
 
