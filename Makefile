@@ -54,7 +54,7 @@ cluster-up: $(CORE) ## Start that Kubernetes and keep it; says how to use it
 cluster-down: $(CORE) ## End it; nothing of it stays
 	@$(BIN)/python -m tests.cluster.harness down
 
-bench: $(BENCH) ## Measure Cairn, and LangGraph beside it; prints one table
+bench: $(BENCH) ## Measure Cairn, with LangGraph, DBOS and a plain INSERT beside it
 	@$(BIN)/python -m bench $(ARGS)
 
 races: $(READY) ## Let real processes race for a store, and judge every answer

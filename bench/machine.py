@@ -30,11 +30,16 @@ def machine(folder: Path) -> dict[str, str]:
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "load": f"{load} when it began (1, 5, 15 minutes): what others ran on the same cores at the time",
-        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "system": f"{_system()}, Python {platform.python_version()}",
         "SQLite": sqlite3.sqlite_version,
         "disk": disk,
         "packages": ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name))),
     }
+
+
+def _system() -> str:
+    """Kernel and version; who built it says nothing about speed."""
+    return f"{platform.system()} {platform.release().partition('-')[0]}"
 
 
 def _processor() -> str:

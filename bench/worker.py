@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import traceback
 from importlib import import_module
@@ -22,6 +23,7 @@ from bench.measures import Measure
 def main(module: str) -> None:
     """Serve measurements until standard input ends."""
     answers, sys.stdout = sys.stdout, sys.stderr
+    logging.getLogger().addHandler(logging.NullHandler())  # many runs at once wait long, and would say so
     measures: dict[str, Measure] = import_module(module).MEASURES
     for line in sys.stdin:
         answer(answers, measures, json.loads(line))
