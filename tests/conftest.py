@@ -58,5 +58,6 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the servers that were started, when all tests are done."""
-    if not hasattr(config, "workerinput"):
-        end_shared(config.stash[SESSION])
+    session = config.stash.get(SESSION, None)
+    if session is not None and not hasattr(config, "workerinput"):
+        end_shared(session)
