@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if tally.violations:
         _say(f"the logs of what was found are in {folder}", sys.stderr)
         return EXIT_BROKEN
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
     if tally.problem:
         return EXIT_IMPOSSIBLE
     return EXIT_INTERRUPTED if races.interrupted else 0
