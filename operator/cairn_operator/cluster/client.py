@@ -30,7 +30,10 @@ from cairn_runtime.model.values import JSONObject
 
 FIELD_MANAGER = "cairn-operator"
 REQUEST_SECONDS = 20.0
-_PAGE = 500
+_PAGE = 100
+"""Objects of one page: a Workflow may weigh a quarter of a megabyte."""
+_JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OK = 300
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
@@ -111,11 +114,14 @@ class Cluster:
         """List Checkpoints by label."""
         return [item async for item in self.listed(CHECKPOINT_KIND, namespace, selector)]
 
-    async def listed(self, kind: str, namespace: str, selector: str = "") -> AsyncIterator[JSONObject]:
-        """List objects page by page. Raises `ApiUnavailable`, `ApiRefused`."""
+    async def listed(
+        self, kind: str, namespace: str, selector: str = "", *, whole: bool = True
+    ) -> AsyncIterator[JSONObject]:
+        """List objects page by page, or only their metadata. Raises `ApiUnavailable`, `ApiRefused`."""
         query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
-            page: dict[str, Any] = await self._ask("GET", _path(kind, namespace), query)
+            accept = _JSON if whole else _METADATA
+            page: dict[str, Any] = await self._ask("GET", _path(kind, namespace), query, accept=accept)
             for item in page.get("items") or []:
                 yield item
             more = (page.get("metadata") or {}).get("continue")
@@ -181,10 +187,11 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: JSONObject | None = None,
         *,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> JSONObject:
         """Send a request and read its answer. Raises one of `errors`."""
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             request = await self._api.param_serialize(
                 method,

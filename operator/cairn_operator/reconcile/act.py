@@ -66,6 +66,8 @@ class Refusal:
 
     create_error: tuple[str, str] | None = None
     trouble: tuple[str, str] | None = None
+    fenced: bool = False
+    """Whether somebody else had claimed the run first; nothing is wrong then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Actor:
             await self._do(world, action)
         except Superseded:
             log.info("action was overtaken", extra={"action": name, "workflow": world.workflow.key})
-            return Refusal()
+            return Refusal(fenced=True)
         except (ApiError, CairnError) as error:
             if error.retryable:
                 raise

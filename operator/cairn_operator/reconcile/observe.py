@@ -55,6 +55,17 @@ class Reader(Protocol):
         ...
 
 
+class Outages(Protocol):
+    """What is known of stores that do not answer, so that not every pass waits for them."""
+
+    def outage(self, store: str) -> CairnError | None:
+        """What it said when it was asked last; None: it answered."""
+        ...
+
+    def lost(self, store: str, error: CairnError) -> None:
+        """It did not answer this time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observer:
     """Observes Workflows of one cluster with its stores."""
@@ -62,6 +73,7 @@ class Observer:
     reader: Reader
     stores: Mapping[str, Store]
     installation: str
+    outages: Outages | None = None
 
     async def observe(self, namespace: str, name: str) -> World | None:
         """Read the world around one Workflow; None: it is gone, or about to be."""
@@ -123,11 +135,16 @@ class Observer:
             known = ", ".join(sorted(self.stores)) or "none"
             text = f'spec.store: there is no store "{name}" in this installation; there is {known}'
             return replace(world, store_error=(_STORE_UNKNOWN, text))
+        known_outage = self.outages.outage(name) if self.outages is not None else None
+        if known_outage is not None:
+            return replace(world, store_error=(known_outage.reason, known_outage.message))
         try:
             return await self._read_rows(world, store)
         except CairnError as error:
             if not isinstance(error, StoreUnavailable):
-                log.exception("store could not be read", extra={"store": name})
+                log.warning("store could not be read", extra={"store": name, "reason": error.reason})
+            elif self.outages is not None:
+                self.outages.lost(name, error)
             return replace(world, store_error=(error.reason, error.message))
 
     async def _read_rows(self, world: World, store: Store) -> World:

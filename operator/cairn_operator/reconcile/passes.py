@@ -19,7 +19,7 @@ from typing import Protocol
 
 from cairn_operator.cluster.errors import ApiConflict, ApiError, ApiGone
 from cairn_operator.reconcile import checks
-from cairn_operator.reconcile.act import Actor
+from cairn_operator.reconcile.act import Actor, Refusal
 from cairn_operator.reconcile.decide import Keeping, decide
 from cairn_operator.reconcile.observe import Observer
 from cairn_operator.reconcile.pulse import Pulse
@@ -86,8 +86,10 @@ class Reconciler:
         self._show = show
         self._budget = WriteBudget(time.monotonic)
         self._memories: dict[Key, Memory] = {}
-        self.on_pass: Callable[[World, Plan, float], None] | None = None
+        self.on_pass: Callable[[Key, World, Plan, Refusal, float], None] | None = None
         """Called after each pass with the seconds that it took: what metrics count."""
+        self.on_end: Callable[[Key, str], None] | None = None
+        """Called with a constant word when a Workflow is `Gone`, or its pass failed for a reason."""
 
     async def work(self) -> None:
         """Make passes until cancelled; several workers may share one queue."""
@@ -100,12 +102,17 @@ class Reconciler:
                 raise
             except (CairnError, ApiError) as error:
                 log.info("pass is repeated", extra={"workflow": "/".join(key), "reason": error.reason})
-                self._queue.done(key, failed=True)
+                self._failed(key, error.reason)
             except Troubled:
-                self._queue.done(key, failed=True)
+                self._failed(key, "Troubled")
             except Exception:
                 log.exception("pass failed", extra={"workflow": "/".join(key)})
-                self._queue.done(key, failed=True)
+                self._failed(key, "Unforeseen")
+
+    def _failed(self, key: Key, reason: str) -> None:
+        self._queue.done(key, failed=True)
+        if self.on_end is not None:
+            self.on_end(key, reason)
 
     async def look_at(self, key: Key) -> float | None:
         """Make one pass; answers after how many seconds to make the next, None: when somebody rings.
@@ -131,7 +138,7 @@ class Reconciler:
         again = 0.0 if plan.actions and refusal.trouble is None else plan.again_seconds
         later = await self._show(world) if not plan.actions else None
         if self.on_pass is not None:
-            self.on_pass(world, plan, time.monotonic() - begin)
+            self.on_pass(key, world, plan, refusal, time.monotonic() - begin)
         if refusal.trouble is not None:
             raise Troubled(refusal.trouble[0])
         return min((s for s in (again, wait, later) if s is not None), default=None)
@@ -160,6 +167,8 @@ class Reconciler:
         self._memories.pop(key, None)
         self._budget.forget(key)
         self._pulse.forget(key)
+        if self.on_end is not None:
+            self.on_end(key, "Gone")
 
     async def _write(self, key: Key, world: World, status: JSONObject) -> float | None:
         """Write the status if it changed and may be written; answers how long it must wait, if it must."""

@@ -29,6 +29,8 @@ SUSPECT_FEW = 5
 SUSPECT_SECONDS = 300.0
 """How long the store is suspected: the fence makes a replacement harmless, waiting for ever is not."""
 REPLACEMENTS_A_TICK = 5
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+"""No run's id: what a store is asked for that has none to tell of, only to see whether it answers."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class Pulse:
         self._replacements = REPLACEMENTS_A_TICK
         self.failures: dict[str, int] = {}
         """Polls in a row without an answer, by store."""
+        self._outages: dict[str, CairnError] = {}
 
     def watch(self, run_id: str, key: Key, store: str) -> None:
         """Look at a run from now on."""
@@ -86,17 +89,33 @@ class Pulse:
         self._replacements -= 1
         return self._replacements >= 0
 
-    async def tick(self) -> None:
-        """Poll every store once."""
+    def refill(self) -> None:
+        """A tick begins: a few silent runners may be replaced in it."""
         self._replacements = REPLACEMENTS_A_TICK
-        for name, store in self._stores.items():
-            try:
-                for chunk in _chunks([run for run, seen in self._watched.items() if seen.store == name]):
-                    self._see(chunk, await store.heads(chunk))
-                self.failures[name] = 0
-            except CairnError as error:
-                self._lost(name, error)
-            self._suspect(name)
+
+    def outage(self, store: str) -> CairnError | None:
+        """What a store said instead of answering, if it did not answer when it was asked last."""
+        return self._outages.get(store)
+
+    def lost(self, store: str, error: CairnError) -> None:
+        """Somebody got no answer: until a poll gets one, nobody else needs to wait for it."""
+        self._outages[store] = error
+
+    async def poll(self, name: str) -> None:
+        """Poll one store once."""
+        run_ids = [run_id for run_id, seen in self._watched.items() if seen.store == name]
+        if not run_ids and name not in self._outages:
+            return
+        store = self._stores[name]
+        try:
+            for chunk in _chunks(run_ids or [_NOBODY]):
+                self._see(chunk, await store.heads(chunk))
+        except CairnError as error:
+            self._lost(name, error)
+        else:
+            self.failures[name] = 0
+            self._outages.pop(name, None)
+        self._suspect(name)
 
     def _see(self, chunk: list[str], heads: Mapping[str, Head]) -> None:
         now = self._clock()
@@ -114,6 +133,7 @@ class Pulse:
                 self._ring(watched.key)
 
     def _lost(self, name: str, error: CairnError) -> None:
+        self._outages[name] = error
         self.failures[name] = self.failures.get(name, 0) + 1
         if self.failures[name] == 1:
             log.warning("store did not answer a poll", extra={"store": name, "reason": error.reason})

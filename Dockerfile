@@ -1,0 +1,35 @@
+# One image, two entry points: the operator (the default) and the runner, which is what its pods call.
+#
+#   docker build -t cairn .                       from Docker Hub's slim Python
+#   docker build --build-arg BASE=... -t cairn .  from any Debian with Python 3.11 to 3.13 and its venv
+#
+# An image of your own needs only a Python and `pip install cairn-workflows[postgres]`.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+WORKDIR /src
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python3 -m venv /opt/cairn
+# What changes seldom comes first: a build after a change of code alone installs no dependency again.
+COPY pyproject.toml README.md LICENSE ./
+RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+        x = p["optional-dependencies"]; \
+        print("\n".join(p["dependencies"] + x["postgres"] + x["redis"] + x["operator"]))' > requirements.txt \
+    && /opt/cairn/bin/pip install --requirement requirements.txt
+COPY operator operator
+COPY runtime runtime
+# pip compiles what it installs: with a read-only root nobody could do it later. What is not used at run time
+# goes: pip itself, the synchronous client and its models, tests of others.
+RUN /opt/cairn/bin/pip install --no-deps . \
+    && /opt/cairn/bin/pip uninstall --yes pip setuptools \
+    && find /opt/cairn -type d \( -name tests -o -name test \) -prune -exec rm -r {} +
+
+FROM ${BASE}
+COPY --from=build /opt/cairn /opt/cairn
+ENV PATH=/opt/cairn/bin:${PATH} \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /tmp
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
+CMD ["python", "-m", "cairn_operator"]

@@ -1,0 +1,98 @@
+"""The watches under supervision: kopf on a thread and an event loop of its own.
+
+kopf.operator() believes that the process is its own: it takes the signal handlers of the main thread, and
+when it ends it cancels every task of its loop that was made after its start, its caller's included. On a
+thread of its own it finds neither. It ends when a watch says something it does not know, or when it is asked
+to; unless we asked, it begins again after a pause.
+Nothing but rings leaves this thread, each by `call_soon_threadsafe`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import warnings
+
+import kopf
+
+from cairn_operator.handlers.doorbells import Bell, Ring, doorbells, kopf_settings
+
+log = logging.getLogger("cairn.watches")
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+GOOD_SECONDS = 120.0
+"""Watches that lasted so long were well: the next pause is the first again."""
+STOP_SECONDS = 5.0
+
+
+class Watches:
+    """Watches that begin again whenever they end."""
+
+    def __init__(self, bell: Bell, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...]) -> None:
+        self._bell = bell
+        self._loop = loop
+        self._namespaces = namespaces
+        self._stopping = threading.Event()
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.restarts = 0
+        """How often they began again without being asked to end."""
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
+        self._thread.start()
+
+    def restart(self, why: str) -> None:
+        """End the watches that there are; others begin."""
+        log.warning("watches are started again", extra={"why": why})
+        self._end.set()
+
+    async def stop(self) -> None:
+        """End them and wait for that, but not for long: nothing that they do must be finished."""
+        thread, self._thread = self._thread, None
+        self._stopping.set()
+        self._end.set()
+        if thread is not None:
+            await asyncio.to_thread(thread.join, STOP_SECONDS)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            self._end.clear()
+            begin = self._loop.time()
+            try:
+                asyncio.run(self._watch())
+                log.info("watches ended")
+            except Exception:
+                log.exception("watches ended")
+            if self._stopping.is_set():
+                return
+            self.restarts += 1
+            if self._loop.time() - begin > GOOD_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            self._stopping.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _watch(self) -> None:
+        with warnings.catch_warnings():
+            # That it does not get the signals is what the thread is for.
+            warnings.simplefilter("ignore")
+            await kopf.operator(
+                registry=doorbells(self._across),
+                settings=kopf_settings(),
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=self._end,
+            )
+
+    def _across(self, ring: Ring) -> None:
+        """Ring on the thread of the passes."""
+        try:
+            self._loop.call_soon_threadsafe(self._bell, ring)
+        except RuntimeError:
+            # The process is about to end: its loop is closed.
+            self._end.set()

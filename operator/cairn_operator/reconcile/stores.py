@@ -1,0 +1,143 @@
+"""The stores of this installation: opened as they can be, looked at again as long as the operator runs.
+
+    <folder>/<name>/url      one file for each store, mounted from a Secret
+
+A store that does not open keeps nobody from using the others: in its place stands one that answers every call
+with the reason, and it is tried again. A URL that was changed (a new password) is opened and takes the old
+one's place; a store whose file is gone stays as it is until the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from cairn_runtime.errors import CairnError, StoreUnavailable
+from cairn_runtime.store.base import Store
+from cairn_runtime.store.opening import open_store
+
+log = logging.getLogger("cairn.stores")
+
+LOOK_SECONDS = 10.0
+OPEN_SECONDS = 30.0
+"""How long one opening may take, a migration of its schema apart."""
+
+
+class _Closed:
+    """Stands where a store will be: every call says why it is not there."""
+
+    def __init__(self, error: CairnError) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a Store has
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._refuse
+
+    async def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise self.error
+
+
+class Stores(Mapping[str, Store]):
+    """The stores by name; those that are not open yet answer with the reason."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        hide: Callable[[str], None] = lambda _url: None,
+        opener: Callable[[str], Awaitable[Store]] = open_store,
+    ) -> None:
+        self._folder = folder
+        self._hide = hide
+        self._opener = opener
+        self._urls: dict[str, str] = {}
+        """URLs of those that are open."""
+        self._stores: dict[str, Store] = {}
+        self._retired: list[Store] = []
+
+    def __getitem__(self, name: str) -> Store:
+        return self._stores[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stores)
+
+    def __len__(self) -> int:
+        return len(self._stores)
+
+    def is_open(self, name: str) -> bool:
+        """Whether it was opened; it may have gone away since."""
+        return name in self._urls
+
+    async def keep_open(self) -> None:
+        """Open what can be opened, again and again, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Read the folder, open what is new or was changed, and try again what could not be opened."""
+        retired, self._retired = self._retired, []
+        for store in retired:
+            await _closed(store)
+        found = self._read()
+        await asyncio.gather(
+            *(self._open(name, url) for name, url in found.items() if self._urls.get(name) != url)
+        )
+
+    async def close(self) -> None:
+        """Close them all."""
+        names = [*self._urls]
+        self._urls.clear()
+        for store in (*self._retired, *(self._stores[name] for name in names)):
+            await _closed(store)
+
+    def _read(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for file in sorted(self._folder.glob("*/url")):
+            try:
+                found[file.parent.name] = file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                log.warning("url could not be read", extra={"store": file.parent.name, "why": str(error)})
+        return found
+
+    async def _open(self, name: str, url: str) -> None:
+        self._hide(url)
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                store = await self._opener(url)
+        except TimeoutError:
+            self._keep_closed(name, StoreUnavailable(f"store {name} did not open in {OPEN_SECONDS:g} s"))
+        except CairnError as error:
+            self._keep_closed(name, error)
+        except Exception as error:  # a store from outside may raise anything
+            log.exception("store could not be opened", extra={"store": name})
+            self._keep_closed(name, StoreUnavailable(f"store {name}: {type(error).__name__}"))
+        else:
+            if name in self._urls:
+                self._retired.append(self._stores[name])
+            self._stores[name], self._urls[name] = store, url
+            log.info("store was opened", extra={"store": name, "url": store.url})
+
+    def _keep_closed(self, name: str, error: CairnError) -> None:
+        """Say why; one that was open under another URL goes on meanwhile."""
+        if name in self._urls:
+            log.warning("new url could not be opened", extra={"store": name, "reason": error.reason})
+            return
+        before = cast("object", self._stores.get(name))
+        if not isinstance(before, _Closed) or before.error.reason != error.reason:
+            log.warning(
+                "store could not be opened",
+                extra={"store": name, "reason": error.reason, "why": error.message},
+            )
+        self._stores[name] = cast("Store", _Closed(error))
+
+
+async def _closed(store: Store) -> None:
+    try:
+        await store.close()
+    except CairnError as error:
+        log.info("store was not closed well", extra={"reason": error.reason})

@@ -1,0 +1,123 @@
+"""The operator's numbers, for Prometheus.
+
+Labels are few and constant words (kinds, phases, reasons, actions, names of stores); no Workflow and no run.
+What can be looked up when it is asked for (depths, ages, phases) is looked up then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from cairn_operator.reconcile.act import Refusal
+from cairn_operator.reconcile.state import CreateRun, Plan, StartRunner, World
+from cairn_operator.reconcile.workqueue import Key
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PHASES = ("Pending", "Running", "Waiting", "Suspended", "Succeeded", "Failed", "Cancelled")
+disable_created_metrics()
+_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is looked up when the numbers are asked for."""
+
+    queue_depth: Callable[[], int]
+    watch_ages: Callable[[], Mapping[str, float]]
+    watch_restarts: Callable[[], int]
+    active: Callable[[], bool]
+    open_stores: Callable[[], Mapping[str, bool]]
+
+
+class Metrics:
+    """All numbers of one process."""
+
+    def __init__(self, gauges: Gauges) -> None:
+        self.registry = registry = CollectorRegistry(auto_describe=False)
+        self._phases: dict[Key, str] = {}
+        self._passes = Histogram(
+            "cairn_pass_seconds", "How long passes took.", registry=registry, buckets=_BUCKETS
+        )
+        self._failures = Counter(
+            "cairn_pass_failures", "Passes that are repeated, by reason.", ["reason"], registry=registry
+        )
+        self._actions = Counter(
+            "cairn_actions", "Actions of passes, by what they do.", ["action"], registry=registry
+        )
+        self._resumes = Counter("cairn_resumes", "Runs made by spec.resume.", registry=registry)
+        self._attempts = Counter(
+            "cairn_run_attempts", "Runners started again in a run that had one before.", registry=registry
+        )
+        self._fenced = Counter(
+            "cairn_fenced_writes", "Writes refused because somebody else holds the run.", registry=registry
+        )
+        self._store_errors = Counter(
+            "cairn_store_errors", "Passes that a store did not serve.", ["store", "reason"], registry=registry
+        )
+        registry.register(_LookedUp(gauges, self._phases))
+
+    def count_pass(self, key: Key, world: World, plan: Plan, refusal: Refusal, seconds: float) -> None:
+        """Count a pass that was made."""
+        self._passes.observe(seconds)
+        self._phases[key] = str(plan.status.get("phase", "Pending"))
+        for action in plan.actions:
+            self._actions.labels(type(action).__name__).inc()
+            if isinstance(action, CreateRun) and world.manifest is not None and world.manifest.spec.resume:
+                self._resumes.inc()
+            if isinstance(action, StartRunner) and action.expected_epoch > 0:
+                self._attempts.inc()
+        if refusal.fenced:
+            self._fenced.inc()
+        if world.store_error is not None:
+            self._store_errors.labels(world.store, world.store_error[0]).inc()
+
+    def count_end(self, key: Key, reason: str) -> None:
+        """Count a pass that is repeated, or forget a Workflow that is `Gone`."""
+        if reason == "Gone":
+            self._phases.pop(key, None)
+        else:
+            self._failures.labels(reason).inc()
+
+    def text(self) -> bytes:
+        """All numbers as Prometheus reads them."""
+        return generate_latest(self.registry)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _LookedUp(Collector):
+    """What is asked for only when somebody asks."""
+
+    gauges: Gauges
+    phases: Mapping[Key, str]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Look everything up."""
+        yield GaugeMetricFamily(
+            "cairn_queue_depth", "Workflows that are due to be looked at.", self.gauges.queue_depth()
+        )
+        yield GaugeMetricFamily(
+            "cairn_active", "Whether this operator holds the Lease.", float(self.gauges.active())
+        )
+        yield GaugeMetricFamily(
+            "cairn_watch_restarts", "How often the watches began again.", self.gauges.watch_restarts()
+        )
+        yield _by("kind", "cairn_watch_age_seconds", "How long ago a watch was last proved to live.",
+                  self.gauges.watch_ages())  # fmt: skip
+        yield _by("store", "cairn_store_open", "Whether a store could be opened.",
+                  {name: float(is_open) for name, is_open in self.gauges.open_stores().items()})  # fmt: skip
+        tally = Tally(self.phases.values())
+        yield _by("phase", "cairn_runs", "Workflows by the phase of their current run.",
+                  {phase: float(tally[phase]) for phase in PHASES})  # fmt: skip
+
+
+def _by(label: str, name: str, text: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in sorted(values.items()):
+        family.add_metric([value], number)
+    return family
