@@ -97,13 +97,18 @@ def line_of(row: Row, series: Mapping[str, Series]) -> Line:
     return Line(row, cairn, rivals, "; ".join(problems))
 
 
-def markdown(lines: Sequence[Line], part: Part, *, judged: bool, cpu: bool = True) -> str:
+def markdown(lines: Sequence[Line], part: Part, *, judged: bool) -> str:
     """The table of one part, aligned, in Markdown; `judged`: the sizes are those of the bars."""
-    shown = [line for line in lines if line.row.part == part]
-    cells = [_head(part, cpu=cpu), *(_cells(line, part, judged=judged, cpu=cpu) for line in shown)]
+    cells = _table(lines, part, judged=judged, cpu=True)
     widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]))]
     texts = ["| " + " | ".join(cell.ljust(widths[n]) for n, cell in enumerate(row)) + " |" for row in cells]
     return "\n".join([texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]])
+
+
+def compact(lines: Sequence[Line], part: Part, *, judged: bool) -> str:
+    """The same for a page: without processor times and without alignment."""
+    head, *rows = ["| " + " | ".join(row) + " |" for row in _table(lines, part, judged=judged, cpu=False)]
+    return "\n".join([head, "| " + " | ".join(["---"] * (head.count("|") - 1)) + " |", *rows])
 
 
 def to_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -137,6 +142,12 @@ def _figure(case: Case, row: Row, series: Mapping[str, Series]) -> Figure | None
     found = series[case.key]
     values = found.values(row.quantity)
     return Figure(case, values, found.values(row.cpu) if row.cpu else []) if values else None
+
+
+def _table(lines: Sequence[Line], part: Part, *, judged: bool, cpu: bool) -> list[tuple[str, ...]]:
+    """The cells of one part's table, its head first."""
+    shown = [line for line in lines if line.row.part == part]
+    return [_head(part, cpu=cpu), *(_cells(line, part, judged=judged, cpu=cpu) for line in shown)]
 
 
 def _better(one: Figure, other: Figure, row: Row) -> bool:

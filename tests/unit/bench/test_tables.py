@@ -196,6 +196,14 @@ def test_both_parts_are_told_with_the_machine():
     assert "processor: an abacus" in text
 
 
+def test_a_page_shows_no_processor_times_and_no_alignment():
+    """A page's table changes only where a number has changed, not where a column grew wider."""
+    text = page([line([1.5], [6.0], dbos=[9.0], floor=[1.0])], {}, judged=True)
+
+    assert "| what | unit | Cairn | LangGraph | ratio | DBOS | ratio | INSERT | x INSERT | bar |" in text
+    assert "| a row | ms/step | 1.5 (once) | 6 (once) AsyncSqliteSaver | 4 | 9 (once) async | 6 " in text
+
+
 def test_a_page_is_written_between_its_marks(tmp_path):
     """What a person has written around the numbers stays; writing twice changes nothing more."""
     path = tmp_path / "page.md"
