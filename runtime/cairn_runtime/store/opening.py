@@ -110,6 +110,8 @@ def parse_store_url(url: str) -> StoreUrl:
     Raises:
         StoreUrlInvalid: not a URL, or an option stands in it twice.
     """
+    # A URL from a file or a Secret often ends with the line.
+    url = url.strip()
     safe = safe_url(url)
     match = _SCHEME.match(url)
     if match is None:

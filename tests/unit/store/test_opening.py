@@ -228,3 +228,10 @@ def test_only_the_module_of_the_scheme_is_loaded(url, loaded, left):
 
     assert loaded in modules
     assert not set(left) & set(modules)
+
+
+def test_a_url_from_a_file_may_end_with_the_line():
+    """Who writes a Secret from a file gets the line's end with it; it is no part of the database's name."""
+    parsed = parse_store_url("postgresql://user@host/cairn\n")
+
+    assert (parsed.path, parsed.full) == ("/cairn", "postgresql://user@host/cairn")
