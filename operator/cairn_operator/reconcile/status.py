@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from cairn_operator.reconcile import checks
 from cairn_operator.reconcile.state import PodFacts, World
+from cairn_operator.resources.views import next_text
 from cairn_runtime.model.edges import edges
 from cairn_runtime.model.ids import to_wire
 from cairn_runtime.model.values import JSONObject, JSONValue
@@ -44,7 +45,8 @@ def status_of(world: World) -> JSONObject:
         "epoch": run.epoch,
         "pod": pod.name if pod is not None and not pod.over else "",
         "progress": progress(world),
-        "currentSteps": _current_steps(world),
+        "currentSteps": [*(steps := _current_steps(world))],
+        "step": next_text(steps),
         "waits": [_wait(wait) for wait in run.waits[:MAX_WAITS]],
         "restarts": attempts.total,
     }
@@ -175,11 +177,10 @@ def reachable(manifest: Workflow, names: Iterable[str]) -> set[str]:
     return found
 
 
-def _current_steps(world: World) -> list[JSONValue]:
+def _current_steps(world: World) -> list[str]:
     if world.run is None or world.run.finished or world.head is None:
         return []
-    names: list[JSONValue] = [*dict.fromkeys(world.head.next)]
-    return names[:MAX_CURRENT_STEPS]
+    return [*dict.fromkeys(world.head.next)][:MAX_CURRENT_STEPS]
 
 
 def _head(world: World, run: Run) -> JSONObject:

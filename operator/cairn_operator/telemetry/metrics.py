@@ -20,7 +20,7 @@ from cairn_operator.reconcile.workqueue import Key
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PHASES = ("Pending", "Running", "Waiting", "Suspended", "Succeeded", "Failed", "Cancelled")
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
 
 
