@@ -12,7 +12,8 @@ from tests.crash.runner.stories import Story
 from cairn_runtime.store.base import Store
 from cairn_runtime.store.opening import open_store
 
-KINDS = ["sqlite", "file", "postgres", "redis"]
+SERVERS = ["postgres", "redis"]
+KINDS = ["sqlite", "file", *SERVERS]
 """Every store that lasts."""
 Begin = Callable[[Flow, str], Awaitable[Story]]
 

@@ -7,7 +7,7 @@ through all of its boundaries; then a process without a fault takes what is left
 from __future__ import annotations
 
 import pytest
-from tests.crash.runner.conftest import KINDS, Begin
+from tests.crash.runner.conftest import KINDS, SERVERS, Begin
 from tests.crash.runner.flows import CHAIN_AND_JOIN, FLOWS, FOREACH, PARKS
 from tests.crash.runner.stories import fault
 
@@ -30,7 +30,8 @@ async def test_a_run_survives_a_kill_at_every_boundary(begin: Begin, monkeypatch
     finish = await story.tell()
 
     assert (finish.exit_code, finish.run.phase) == (0, "Succeeded")
-    assert story.crashes() >= 2
+    # A server carries out what its dead client has sent: then two commits stand for each process.
+    assert story.crashes() >= (1 if when == "during" and kind in SERVERS else 2)
     await story.check(finish.run)
 
 
@@ -44,7 +45,7 @@ async def test_an_answer_is_not_used_up_by_a_runner_that_dies(begin: Begin, monk
     finish = await story.tell()
 
     assert (finish.exit_code, finish.run.phase) == (0, "Succeeded")
-    assert story.crashes() >= 3
+    assert story.crashes() >= (1 if when == "during" and kind in SERVERS else 3)
     await story.check(finish.run)
 
 

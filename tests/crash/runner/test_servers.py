@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.crash.runner.conftest import SERVERS
 from tests.crash.runner.flows import FLOWS, LONG, PARKS
 from tests.crash.runner.processes import Runner, claimed, until
 from tests.crash.runner.stories import Story
@@ -18,8 +19,6 @@ from cairn_runtime.runner.accepting import accept
 from cairn_runtime.runner.library import run
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.store.opening import open_store
-
-SERVERS = ["postgres", "redis"]
 
 
 @pytest.fixture
