@@ -171,20 +171,22 @@ class Sessions:
             await wire.fetch("settle_in", durability=durability, statement_timeout=millis)
 
     def _judge_disk(self, fsync: str, durability: str) -> None:
-        self.durable = (
-            f"in the server's write-ahead log and synced (synchronous_commit={durability}), at each commit"
-        )
+        self.durable = durable_words(fsync, durability)
         if fsync == "off":
             self._warn("fsync is off on this server: a crash of its machine loses acknowledged checkpoints")
-            self.durable = (
-                "written by the server, but NOT synced: fsync is off, and a crash of its machine loses it"
-            )
 
     def _warn(self, words: str) -> None:
         """Say it once for each store, not for each connection."""
         if words not in self._warned:
             self._warned.add(words)
             log.warning(words, extra={"store": self.address.safe})
+
+
+def durable_words(fsync: str, durability: str) -> str:
+    """Say what "durable" means on a server with these settings, in one sentence."""
+    if fsync == "off":
+        return "written by the server, but NOT synced: fsync is off, and a crash of its machine loses it"
+    return f"in the server's write-ahead log and synced (synchronous_commit={durability}), at each commit"
 
 
 def _server_millis(seconds: float) -> int:

@@ -25,6 +25,12 @@ WAITAOF_SINCE = (7, 2)
 _CONFIG_KEYS = ("maxmemory-policy", "appendonly", "appendfsync")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _VOLATILE = "or write ?volatile=true into the URL if the runs may be forgotten"
+_SYNCED: dict[str | None, str] = {
+    # While it syncs, such a server keeps writes in memory and answers them: killing its process loses them.
+    "everysec": "synced each second; if the server fails the last second or two may be lost",
+    "no": "not synced; if its machine fails what the system has not written yet may be lost",
+    None: "synced nobody knows when; if the server fails the last seconds may be lost",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,7 @@ class Server:
         claims = (
             "claims wait for the sync" if self.waits_for_disk else "claims too (this server has no WAITAOF)"
         )
-        span = {"no": "what the system has not written yet may be lost", None: "a second or more may be lost"}
-        lost = span.get(self.fsync, "up to a second may be lost")
-        return (
-            f"in the server's append-only file before a commit returns; if its machine fails {lost}, {claims}"
-        )
+        return f"in the server's append-only file, {_SYNCED.get(self.fsync, _SYNCED[None])}, {claims}"
 
 
 async def inspect(node: Node, address: Address) -> Server:
@@ -139,14 +141,17 @@ def refuse_unfit(server: Server, address: Address) -> None:
         raise StoreUnusable(f"{place}: a cluster has database 0 only")
     if address.volatile:
         return
+    problems, lines = [], []
     if server.policy not in (None, "noeviction"):
-        problem = f"the server throws keys away when its memory is full (maxmemory-policy {server.policy})"
-        raise StoreUnusable(
-            f"{place}: {problem}; mend it with: CONFIG SET maxmemory-policy noeviction, {_VOLATILE}"
-        )
+        problems.append(f"throws keys away when its memory is full (maxmemory-policy {server.policy})")
+        lines.append("CONFIG SET maxmemory-policy noeviction")
     if server.aof is False:
-        problem = "the server keeps no append-only file, so a restart forgets every run"
-        raise StoreUnusable(f"{place}: {problem}; mend it with: CONFIG SET appendonly yes, {_VOLATILE}")
+        problems.append("keeps no append-only file, so a restart forgets every run")
+        lines.append("CONFIG SET appendonly yes")
+    if problems:
+        # Without the last one the next restart is the old server again.
+        mended = f"mend it with: {'; '.join([*lines, 'CONFIG REWRITE'])}; {_VOLATILE}"
+        raise StoreUnusable(f"{place}: the server {', and it '.join(problems)}; {mended}")
     if server.aof is None or server.policy is None:
         log.warning("cannot see whether the server keeps what it is given", extra={"store": place})
 

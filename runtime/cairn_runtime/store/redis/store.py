@@ -1,7 +1,7 @@
 """The store itself: rows, commits, checkpoints and signals of the protocol.
 
-Durable means: in the append-only file of the server before a commit returns; how soon that is synced is the
-server's `appendfsync`. A claim waits for the sync where the server can wait (WAITAOF).
+Durable means: in the append-only file of the server; when that is written and synced is the server's
+`appendfsync` (`inspections`). A claim waits for the sync where the server can wait (WAITAOF).
 Every write is one Lua script on the run's own keys, known again by an id of its caller's, and sent once:
 whoever hears `StoreUnavailable` sends the same again.
 """
