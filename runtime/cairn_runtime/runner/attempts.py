@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from cairn_runtime.engine.loop import Ending
 from cairn_runtime.errors import CairnError
 from cairn_runtime.runner.patience import insist
-from cairn_runtime.runner.session import Session, SessionSettings, open_session
+from cairn_runtime.runner.session import AlreadyOver, Session, SessionSettings, open_session
 from cairn_runtime.runner.starting import fail_run
 from cairn_runtime.runner.verdicts import verdict
 from cairn_runtime.store.base import Fence, Store
@@ -95,6 +95,8 @@ class Attempt:
                 return await self._run(session)
             finally:
                 await session.close()
+        except AlreadyOver as over:
+            return Ending(over.run.phase, over.run.reason, over.run.message)
         except CairnError as error:
             await self._judge(error)
             raise

@@ -67,13 +67,22 @@ class SessionSettings:
     """Whether the event loop is there for this run alone: a commit may hold it up while no task runs."""
 
 
+class AlreadyOver(Exception):  # noqa: N818 - it is how a run stands, not an error
+    """The run had ended when this attempt began: the last commit of a dead runner arrived after all."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.phase)
+        self.run = run
+
+
 async def open_session(
     store: Store, run_id: str, fence: Fence, codec: Codec, settings: SessionSettings | None = None
 ) -> Session:
     """Read the run and make its loop ready; nothing runs yet.
 
     Raises:
-        Superseded: the fence is not the row's, or the run is finished.
+        Superseded: the fence is not the row's.
+        AlreadyOver: there is nothing left to do.
         RunNotFound, StoreUnavailable: the store's word.
         CheckpointCorrupted, FormatUnknown, KeyMissing: the history cannot be used; it fails closed.
         StepUnusable: a reducer's code cannot be loaded.
@@ -82,8 +91,10 @@ async def open_session(
     """
     settings = settings or SessionSettings()
     run = await store.run(run_id)
-    if run.fence != fence or run.finished:
-        raise Superseded(run_id, "" if run.fence != fence else f"run {run_id} is {run.phase} already")
+    if run.fence != fence:
+        raise Superseded(run_id)
+    if run.finished:
+        raise AlreadyOver(run)
     workflow = workflow_of(run)
     executor = settings.make_executor(CodeSource(run.folder, workflow.spec.code))
     try:

@@ -9,6 +9,7 @@ from cairn_runtime.errors import StoreUnavailable, Superseded, WriteRefused
 from cairn_runtime.runner.attempts import DRAINED, Attempt
 from cairn_runtime.runner.session import SessionSettings
 from cairn_runtime.runner.starting import claim_run, find_or_create
+from cairn_runtime.store.base import Outcome
 
 
 @pytest.fixture
@@ -98,3 +99,20 @@ async def test_whoever_lost_the_claim_fails_nothing(store, claimed):
         await Attempt(store, *claimed, settings=SessionSettings(make_executor=refused)).run()
 
     assert (await store.run(row.run_id)).phase == "Pending"
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+async def test_a_run_that_a_dead_runner_had_finished_is_over(store, claimed, phase):
+    """A server carries out the last commit of a client that died; whoever claimed next has nothing to do.
+
+    Found by killing runners right after their commit was sent to Postgres: the next one took itself for
+    superseded, and the command line said so with exit code 75 about a run that had succeeded.
+    """
+    run_id, fence = claimed
+    await store.commit(run_id, fence, 0, "write", [], Outcome(phase, "Why", "what happened"))
+    claim = await claim_run(store, run_id, fence.epoch)
+
+    ending = await Attempt(store, run_id, claim).run()
+
+    assert (ending.phase, ending.reason, ending.message) == (phase, "Why", "what happened")
+    assert (await store.run(run_id)).phase == phase
