@@ -28,7 +28,7 @@ _HEAD = """\
 Written by `docs/generate_cli.py` from the code; change the code, then run `make docs`.
 
 Every verb that reads or writes a store takes `--store URL`; without it the environment variable `CAIRN_STORE_URL` counts, and without that the file `.cairn/cairn.db` in the present folder.
-A verb that only reads never makes a store.
+A verb that only reads never makes a file or a folder for a store; in Postgres the tables are made by whoever opens them first, whatever the verb.
 
 Every verb takes `-o table`, `-o json` or `-o yaml`.
 With `json` and `yaml` standard output is one document and nothing else (`watch`: one line, or one YAML document, for each event); what steps print goes to standard error.

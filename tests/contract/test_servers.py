@@ -32,17 +32,18 @@ def test_a_killed_postgres_comes_back_with_what_it_acknowledged(private_postgres
     assert private_postgres.execute("SELECT n FROM t") == [(1,)]
 
 
-def test_a_killed_redis_comes_back_with_what_it_synced(private_redis):
+def test_a_killed_redis_comes_back_with_what_it_synced(servers):
     """The append-only file is read again, on the same port."""
-    with private_redis.client() as client:
+    server = servers.redis(settings={"appendfsync": "always"})
+    with server.client() as client:
         client.set("a", "1")
 
-    private_redis.kill()
-    with pytest.raises(redis.ConnectionError), private_redis.client() as client:
+    server.kill()
+    with pytest.raises(redis.ConnectionError), server.client() as client:
         client.get("a")
-    private_redis.start()
+    server.start()
 
-    with private_redis.client() as client:
+    with server.client() as client:
         assert client.get("a") == b"1"
 
 

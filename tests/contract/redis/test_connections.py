@@ -143,18 +143,19 @@ async def test_a_claim_whose_answer_was_lost_is_claimed_again(servers, private_r
         assert await store.claim(writer.run_id, 1, "newer") == (2, "newer")
 
 
-async def test_a_restarted_server_has_everything_and_no_script(private_redis):
+async def test_a_restarted_server_has_everything_and_no_script(servers):
     """SIGKILL loses nothing that the server had written to its log; scripts are sent anew."""
-    async with opened(private_redis.url) as store:
+    server = servers.redis(settings={"appendfsync": "always"})
+    async with opened(server.url) as store:
         writer = await begun(store)
         await writer.commit(2, outcome=Outcome("Waiting"))
         await store.send(writer.run_id, NewSignal("go", 1, "me"))
         before = await store.run(writer.run_id)
-        private_redis.kill()
+        server.kill()
         rows = writer.batch()
         with pytest.raises(StoreUnavailable):
             await writer.send(rows)
-        private_redis.start()
+        server.start()
 
         assert await store.run(writer.run_id) == before
         await writer.send(rows)

@@ -20,11 +20,14 @@ from cairn_runtime.runner.library import run
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.store.opening import open_store
 
+# Killed amid its sync, a Redis that syncs each second may lose what it acknowledged meanwhile.
+SETTINGS = {"postgres": None, "redis": {"appendfsync": "always"}}
+
 
 @pytest.fixture
 def server(request, servers):
-    """A server of the test's own, of the kind that its parameter names."""
-    return getattr(servers, request.param)()
+    """A server of the test's own, of the kind that its parameter names, which loses nothing by SIGKILL."""
+    return getattr(servers, request.param)(settings=SETTINGS[request.param])
 
 
 @pytest.fixture
