@@ -67,7 +67,7 @@ class SessionSettings:
     """Whether the event loop is there for this run alone: a commit may hold it up while no task runs."""
 
 
-class AlreadyOver(Exception):  # noqa: N818 - it is how a run stands, not an error
+class AlreadyOver(Exception):
     """The run had ended when this attempt began: the last commit of a dead runner arrived after all."""
 
     def __init__(self, run: Run) -> None:
