@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from cairn_runtime.errors import StoreUrlInvalid
 from cairn_runtime.model.reading import read_manifest
 from cairn_runtime.model.validation import validate
-from cairn_runtime.store.opening import open_store, schemes
+from cairn_runtime.store.opening import open_store, schemes, store_for
+from cairn_runtime.store.postgres.sessions import durable_words
+from cairn_runtime.store.redis.inspections import Server
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 REQUIREMENTS = ROOT / "docs/requirements.md"
+STORES = ROOT / "docs/reference/stores.md"
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -50,20 +55,65 @@ def test_every_python_in_a_page_compiles(where, text):
 
 
 async def test_the_page_on_stores_says_what_the_stores_say(tmp_path):
-    """Every installed store is there, with the words by which its own check says what durable means."""
-    page = (ROOT / "docs/reference/stores.md").read_text()
-    urls = {
-        "memory": "memory:",
-        "file": f"file://{tmp_path}/runs",
-        "sqlite": f"sqlite:///{tmp_path}/cairn.db",
-    }
-
-    assert set(schemes()) == set(urls)
-    for url in urls.values():
+    """Every store is there with the words by which its own check says what durable means, on any server."""
+    page = STORES.read_text()
+    local = ["memory:", f"file://{tmp_path}/runs", f"sqlite:///{tmp_path}/cairn.db"]
+    words = [durable_words("on", "on"), durable_words("off", "on")]
+    for fsync, aof, version in product(
+        ["always", "everysec", "no", None], [True, False, None], [(7, 0), (7, 2)]
+    ):
+        if fsync == "everysec" or version == (7, 0):
+            words.append(redis_server(version, aof=aof, fsync=fsync).durable)
+    for url in local:
         store = await open_store(url)
-        health = await store.check()
+        words.append((await store.check()).durable)
         await store.close()
-        assert health.durable in page
+
+    assert [text for text in words if f" {text} |\n" not in page] == []
+
+
+def test_every_scheme_is_on_the_page_on_stores():
+    """A URL that works can be found, whoever brings the store."""
+    page = STORES.read_text()
+
+    assert [scheme for scheme in schemes() if f"`{scheme}:" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("sqlite:///x.db", "reference/stores.md"),
+        ("file:///x", "reference/stores.md"),
+        ("postgresql://h/d", "reference/stores.md"),
+        ("postgresql://h/d", "howto/use-postgres.md"),
+        ("rediss+sentinel://h?master=m", "reference/stores.md"),
+        ("rediss+sentinel://h?master=m", "howto/use-redis.md"),
+    ],
+)
+def test_every_option_of_a_store_is_on_its_page(url, page):
+    """A store that refuses an option names those that there are: each of them is explained."""
+    with pytest.raises(StoreUrlInvalid) as refusal:
+        store_for(f"{url}{'&' if '?' in url else '?'}no_such_option=1")
+
+    listed = re.search(r"; there is ([a-z_, ]+?)(, and |;|$)", refusal.value.message)
+
+    assert listed is not None
+    text = (ROOT / "docs" / page).read_text()
+    assert [name for name in listed[1].split(", ") if f"`{name}`" not in text] == []
+
+
+def redis_server(version: tuple[int, int], *, aof: bool | None, fsync: str | None) -> Server:
+    """A server as the Redis store sees it."""
+    return Server(
+        version,
+        "master",
+        clustered=False,
+        aof=aof,
+        fsync=fsync,
+        policy="noeviction",
+        used_bytes=1,
+        limit_bytes=None,
+    )
 
 
 def rows() -> list[list[str]]:
