@@ -35,7 +35,7 @@ from cairn_runtime.model.workflow import Step, Workflow
 from cairn_runtime.store.base import Checkpoint, NewRun, Store
 from cairn_runtime.store.codec import Codec
 from cairn_runtime.store.opening import open_store
-from cairn_runtime.store.threads import ThreadedStore
+from cairn_runtime.store.owned import HoldsUp
 
 STEPS = Path(__file__).parent / "steps"
 
@@ -189,7 +189,7 @@ async def _ready(store: Store, workflow: Workflow, *, alone: bool) -> AsyncItera
         await store.claim(run_id, 0, str(uuid4()))
         control = Control.at_head(store, Codec(), await store.run(run_id), flow.graph_hash)
         loop = RunLoop(flow, RunState(), control, executor, key_base=run_id)
-        if alone and isinstance(store, ThreadedStore):
+        if alone and isinstance(store, HoldsUp):
             store.alone = loop.alone
         executor.prepare(workflow.spec.steps[0])
         loop.begin()

@@ -25,7 +25,7 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Fence, Origin, Run, Store
 from cairn_runtime.store.codec import Codec
-from cairn_runtime.store.threads import ThreadedStore
+from cairn_runtime.store.owned import HoldsUp
 
 log = logging.getLogger("cairn.session")
 
@@ -112,7 +112,7 @@ async def open_session(
             started_at=run.created_at,
             linger_seconds=settings.linger_seconds,
         )
-        if settings.owns_event_loop and isinstance(store, ThreadedStore):
+        if settings.owns_event_loop and isinstance(store, HoldsUp):
             store.alone = loop.alone
         if run.head_seq == 0 and run.origin is None:
             loop.begin()

@@ -37,6 +37,7 @@ from cairn_runtime.store.base import (
     Signal,
     Store,
 )
+from cairn_runtime.store.owned import never
 
 T = TypeVar("T")
 _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Coroutine[Any, Any, Any]]
@@ -143,15 +144,11 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _never() -> bool:
-    return False
-
-
 class ThreadedStore:
     """Runs a blocking store on its thread; `Store` says what each method promises."""
 
     def __init__(self, inner: BlockingStore) -> None:
-        self.alone: Callable[[], bool] = _never
+        self.alone: Callable[[], bool] = never
         """Whether nothing else needs the caller's event loop now, so that a commit may hold it up."""
         self._inner = inner
         self._thread: StoreThread | None = None

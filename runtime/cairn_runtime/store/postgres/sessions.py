@@ -8,7 +8,7 @@ A call that may have reached the server and got no answer is `StoreUnavailable` 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from cairn_runtime.errors import StoreUnavailable, StoreUnusable
+from cairn_runtime.store.owned import never
 from cairn_runtime.store.postgres.addresses import Address
 from cairn_runtime.store.postgres.faults import Lost, Refused, connect_fault, fault
 from cairn_runtime.store.postgres.pool import Pool
@@ -40,6 +41,7 @@ class Sessions:
         self._statements = statements(address.naming, on_primary=address.pooled)
         self._pool = Pool(self._connect, address.pool, address.safe)
         self._warned: set[str] = set()
+        self.alone: Callable[[], bool] = never
 
     def open(self) -> None:
         """Begin to make connections."""
@@ -133,6 +135,7 @@ class Sessions:
             self._statements,
             pooled=self.address.pooled,
             timeout_seconds=self.address.timeout_seconds,
+            alone=self._is_alone,
         )
         try:
             await self._settle_in(wire)
@@ -143,6 +146,10 @@ class Sessions:
             wire.close()
             raise
         return wire
+
+    def _is_alone(self) -> bool:
+        """Ask whoever was named last, also on a connection that was made before."""
+        return self.alone()
 
     async def _settle_in(self, wire: Wire) -> None:
         place = self.address.safe

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cairn_runtime.errors import (
@@ -85,6 +86,15 @@ class PostgresStore(PostgresRetention):
     def url(self) -> str:
         """The address, without any password."""
         return self._address.safe
+
+    @property
+    def alone(self) -> Callable[[], bool]:
+        """Whether nothing else needs the caller's event loop now; see `store.owned`."""
+        return self._sessions.alone
+
+    @alone.setter
+    def alone(self, alone: Callable[[], bool]) -> None:
+        self._sessions.alone = alone
 
     async def open(self) -> None:
         """Connect and bring the schema forward."""
