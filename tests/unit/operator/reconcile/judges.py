@@ -1,0 +1,165 @@
+"""What no plan may do, whatever was observed: judged by what really happened, not by what a pass knows."""
+
+from __future__ import annotations
+
+from tests.unit.operator.reconcile.models import Attempt, Cluster, Count
+
+from cairn_operator.reconcile.checks import SILENT_SECONDS
+from cairn_operator.reconcile.state import (
+    Annotate,
+    CreateRun,
+    DeletePod,
+    DeleteWorkflow,
+    EndRun,
+    Hold,
+    Plan,
+    ReleaseHold,
+    StartRunner,
+    World,
+)
+from cairn_runtime.store.base import Run
+
+CALM_ENDS = 3
+"""After so many ends at one head somebody must have paused."""
+
+
+def judge(cluster: Cluster, seen: World, plan: Plan) -> None:
+    """Look at a plan that was made of what is true now."""
+    if seen.store_error is not None:
+        assert plan.actions == ()
+    for action in plan.actions:
+        match action:
+            case StartRunner():
+                judge_start(cluster, seen, action)
+            case EndRun():
+                judge_end(cluster, seen, action)
+            case CreateRun(new):
+                assert new.run_id == seen.wanted
+                assert new.run_id not in cluster.rows, "a nonce is served once"
+            case DeletePod():
+                judge_delete(cluster, seen, action)
+            case DeleteWorkflow():
+                assert seen.run is not None
+                assert seen.run.finished
+                assert cluster.spec.get("ttlAfterFinished")
+            case Hold() | ReleaseHold() | Annotate():
+                pass
+    making = [one for one in plan.actions if isinstance(one, Hold | CreateRun)]
+    unknown = seen.origin is not None and seen.origin.checkpoint is None
+    assert not (making and (unknown or cluster.broken or seen.served)), "nothing is touched"
+    starts = [one for one in plan.actions if isinstance(one, StartRunner)]
+    assert len(starts) <= 1
+    assert not (making and starts)
+
+
+def judge_start(cluster: Cluster, seen: World, action: StartRunner) -> None:
+    """A runner is started for the newest run, and only where none is at work."""
+    run = cluster.run
+    assert run is not None
+    assert (action.run_id, action.expected_epoch) == (run.run_id, run.epoch)
+    assert not run.finished, "a finished run gets no pod"
+    assert not cluster.spec.get("suspend"), "suspended: nothing starts"
+    own = cluster.own_pod(seen)
+    if own is not None and not own.facts.over:
+        assert own.facts.running_since is not None
+        assert own.lost, "its runner lives and is heard"
+        assert not cluster.suspect
+        assert cluster.quiet(run) > SILENT_SECONDS
+        return
+    if run.phase == "Waiting":
+        woken = run.wake_at is not None and run.wake_at <= cluster.now
+        assert woken or cluster.signals, "nothing is due"
+    if run.run_id not in cluster.tainted:
+        assert crashes_in_a_row(cluster, run) <= limit(cluster)
+        ends = [at for head, at in cluster.ends.get(run.run_id, []) if head == run.head_seq]
+        assert len(ends) < CALM_ENDS or cluster.now > ends[-1], "a storm of pods"
+
+
+def judge_end(cluster: Cluster, seen: World, action: EndRun) -> None:
+    """A run is ended for one of four reasons, and never for what the cluster did to it."""
+    run = cluster.rows[action.run_id]
+    assert not run.finished
+    own: Attempt | None = cluster.own_pod(seen)
+    match action.outcome.reason:
+        case "Forked":
+            assert not cluster.broken
+            assert seen.wanted not in cluster.rows
+        case "CrashLoop":
+            assert run.run_id in cluster.tainted or crashes_in_a_row(cluster, run) > limit(cluster)
+        case "PendingTimeout":
+            assert own is not None
+            assert own.facts.running_since is None
+            assert cluster.spec["pod"]["pendingTimeout"]
+        case _:
+            assert own is not None
+            assert own.fate == "unusable"
+
+
+def judge_delete(cluster: Cluster, seen: World, action: DeletePod) -> None:
+    """The pod that holds the run's fence goes only when it is over, silent, or to be suspended."""
+    run, found = cluster.run, cluster.pods[action.name]
+    assert not found.facts.deleting
+    own = cluster.own_pod(seen)
+    if found is own and run is not None and not found.facts.over:
+        silent = found.lost and cluster.quiet(run) > SILENT_SECONDS
+        assert silent or cluster.spec.get("suspend")
+        return
+    if found is own and run is not None:
+        assert run.finished, "how its last attempt ended is still to be told"
+
+
+def crashes_in_a_row(cluster: Cluster, run: Run) -> int:
+    """Crashes that were seen with no new checkpoint between them."""
+    crashes = head = 0
+    for count in cluster.counts.get(run.run_id, []):
+        crashes = (0 if count.head_seq > head else crashes) + count.crashed
+        head = count.head_seq
+    return crashes
+
+
+def limit(cluster: Cluster) -> int:
+    """Crashes in a row that are allowed."""
+    restart = None if cluster.broken else cluster.spec.get("restart")
+    return restart["limit"] if restart else 5
+
+
+def judge_counts(cluster: Cluster) -> None:
+    """Each epoch is counted once, crashes as crashes."""
+    for run_id, counts in cluster.counts.items():
+        if run_id in cluster.tainted:
+            continue
+        assert _epochs(counts) == sorted(set(_epochs(counts))), "an epoch was counted twice"
+        note = cluster.rows[run_id].annotations["attempts"]
+        assert isinstance(note, dict)
+        assert note["total"] == sum(count.crashed for count in counts)
+
+
+def _epochs(counts: list[Count]) -> list[int]:
+    return [count.epoch for count in counts]
+
+
+def judge_state(cluster: Cluster) -> None:
+    """At no moment do two pods hold the same right."""
+    alive = [(one.facts.run_id, one.facts.epoch) for one in cluster.pods.values() if not one.facts.over]
+    assert len(alive) == len(set(alive))
+
+
+def judge_rest(cluster: Cluster, seen: World, plan: Plan) -> None:
+    """Where nothing is left to do, all was done that the spec asks for, or it is known when to go on."""
+    run = seen.run
+    if seen.store_error is not None:
+        assert plan.again_seconds is not None
+        return
+    origin_known = seen.origin is None or seen.origin.checkpoint is not None
+    if not cluster.broken and origin_known:
+        assert seen.served, "what the spec asks for is made"
+    if run is None or run.finished or cluster.spec.get("suspend"):
+        return
+    own = cluster.own_pod(seen)
+    if own is not None and not own.facts.over:
+        assert plan.again_seconds is not None
+        return
+    if run.phase == "Waiting" and run.wake_at is None and not cluster.signals:
+        return
+    assert plan.again_seconds is not None, "nobody will start its runner"
+    assert plan.again_seconds > 0
