@@ -23,7 +23,8 @@ import orjson
 
 from cairn_operator.reconcile.state import Attempts, Ended, PodFacts, World
 from cairn_runtime.errors import EXIT_CONFIG, EXIT_DONE, EXIT_STORE_UNAVAILABLE, EXIT_SUPERSEDED
-from cairn_runtime.model.values import JSONObject
+from cairn_runtime.model.ids import from_wire, to_wire
+from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Run, Signal, Wait
 
@@ -31,13 +32,16 @@ SILENT_SECONDS = 30.0
 """A runner that has shown no sign for so long is taken for lost; it shows one every 5 seconds."""
 MAX_MESSAGE = 1024
 """Characters of a message that a status or a note keeps."""
+_MAX_COUNT = 2**31
 
 _MISSING = (
     "No module named 'cairn_runtime",
     'No module named "cairn_runtime',
     "No module named cairn_runtime",
 )
-_NO_COMMAND = ("ContainerCannotRun", "StartError")
+_NOT_STARTED = ("ContainerCannotRun", "StartError")
+_NO_COMMAND = ("executable file not found", "no such file or directory")
+"""What a container runtime says where there is no Python; whatever else keeps it from starting may pass."""
 MEND_IMAGE = (
     "the image has no Cairn in it; add this line to its Dockerfile: "
     "RUN pip install 'cairn-workflows[postgres,redis]'"
@@ -85,10 +89,14 @@ def outlived(world: World, *, keep: int, keep_seconds: float) -> list[PodFacts]:
 
 def silent(world: World, pod: PodFacts) -> bool:
     """Whether the runner in this pod is taken for lost."""
-    if world.suspect or pod.over or pod.running_since is None:
+    return not world.suspect and beats(world, pod) and world.quiet_seconds > SILENT_SECONDS
+
+
+def beats(world: World, pod: PodFacts | None) -> bool:
+    """Whether there is a runner that must have shown itself by now."""
+    if pod is None or pod.over or pod.running_since is None:
         return False
-    up_seconds = (world.now - pod.running_since).total_seconds()
-    return up_seconds > SILENT_SECONDS and world.quiet_seconds > SILENT_SECONDS
+    return (world.now - pod.running_since).total_seconds() > SILENT_SECONDS
 
 
 def stuck(pod: PodFacts) -> bool:
@@ -137,9 +145,16 @@ def _by_code(ended: Ended, word: JSONObject) -> Cause | None:
         return Cause("Fenced", said[0] or "Superseded", said[1])
     if ended.code == EXIT_CONFIG:
         return Cause("Unusable", said[0] or "RunnerUnusable", said[1] or _tail(ended.message))
-    if ended.reason in _NO_COMMAND or any(text in ended.message for text in _MISSING):
+    if not word and _runner_missing(ended):
         return Cause("Unusable", "RunnerMissing", MEND_IMAGE)
     return None
+
+
+def _runner_missing(ended: Ended) -> bool:
+    """Whether Python, or Cairn in it, is not in the image."""
+    if ended.reason in _NOT_STARTED:
+        return any(text in ended.message for text in _NO_COMMAND)
+    return any(text in ended.message for text in _MISSING)
 
 
 def _crash(pod: PodFacts, ended: Ended, word: JSONObject) -> Cause:
@@ -166,32 +181,41 @@ def attempts_of(run: Run) -> Attempts:
         return Attempts()
     try:
         return Attempts(
-            epoch=int(str(raw["epoch"])),
-            head_seq=int(str(raw["headSeq"])),
-            restarts=int(str(raw["restarts"])),
-            total=int(str(raw["total"])),
-            disruptions=int(str(raw["disruptions"])),
+            epoch=_count(raw["epoch"]),
+            head_seq=_count(raw["headSeq"]),
+            restarts=_count(raw["restarts"]),
+            total=_count(raw["total"]),
+            disruptions=_count(raw["disruptions"]),
             cause=str(raw["cause"]),
             message=str(raw["message"]),
-            at=datetime.fromisoformat(str(raw["at"])),
+            at=None if raw["at"] is None else from_wire(str(raw["at"])),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return Attempts()
 
 
+def _count(value: JSONValue) -> int:
+    if type(value) is not int or not 0 <= value < _MAX_COUNT:
+        raise ValueError("not a count of ours")
+    return value
+
+
 def counted(run: Run, cause: Cause, at: datetime) -> Attempts:
-    """Count the end of the row's epoch; a new checkpoint since the last count starts both counts again."""
+    """Count the end of the row's epoch; a new checkpoint since the last count starts both counts again.
+
+    An end as it should be takes nothing from what people read about the one before.
+    """
     before = attempts_of(run)
     moved = run.head_seq > before.head_seq
-    crashed = cause.kind == "Crashed"
+    crashed, well = cause.kind == "Crashed", cause.kind == "Done"
     return Attempts(
         epoch=run.epoch,
         head_seq=run.head_seq,
         restarts=(0 if moved else before.restarts) + crashed,
         total=before.total + crashed,
         disruptions=(0 if moved else before.disruptions) + (not crashed),
-        cause=cause.reason,
-        message=cause.message[:MAX_MESSAGE],
+        cause=before.cause if well else cause.reason,
+        message=before.message if well else cause.message[:MAX_MESSAGE],
         at=at,
     )
 
@@ -206,7 +230,7 @@ def attempts_out(attempts: Attempts) -> JSONObject:
         "disruptions": attempts.disruptions,
         "cause": attempts.cause,
         "message": attempts.message,
-        "at": None if attempts.at is None else attempts.at.isoformat(),
+        "at": None if attempts.at is None else to_wire(attempts.at),
     }
 
 
@@ -229,9 +253,12 @@ def _answers(signal: Signal, wait: Wait) -> bool:
 # -- the spec ----------------------------------------------
 
 
-def suspended(manifest: Workflow | None) -> bool:
-    """Whether the run is to be drained and held."""
-    return manifest is not None and manifest.spec.suspend
+def suspended(world: World) -> bool:
+    """Whether the run is to be drained and held; a spec that is broken elsewhere still says so."""
+    if world.manifest is not None:
+        return world.manifest.spec.suspend
+    spec = world.workflow.document.get("spec")
+    return isinstance(spec, dict) and spec.get("suspend") is True
 
 
 def asks_for_start(manifest: Workflow) -> bool:

@@ -36,7 +36,7 @@ from cairn_operator.reconcile.state import (
 from cairn_operator.reconcile.status import status_of
 from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.model.workflow import Restart, Workflow
 from cairn_runtime.store.base import NewRun, Outcome, Run
 from cairn_runtime.store.base import Origin as RunOrigin
 
@@ -104,10 +104,12 @@ def _new_run(world: World, manifest: Workflow, accepted: JSONObject, keeping: Ke
     parent = world.origin.run if world.origin is not None else None
     key_base = world.wanted
     if parent is not None and origin is not None and origin.plain and origin.seq == parent.head_seq:
-        key_base = parent.key_base
+        # Another Workflow's run may go on; two that are under way must not share the keys of their tasks.
+        key_base = parent.key_base if parent.finished else world.wanted
     annotations: JSONObject = {
         "installation": keeping.installation,
         "deletionPolicy": manifest.spec.deletion_policy,
+        **({"held": True} if origin is not None else {}),
     }
     return NewRun(
         run_id=world.wanted,
@@ -142,11 +144,12 @@ def _run_origin(world: World, manifest: Workflow) -> RunOrigin | None:
 
 def _go_on(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, ...], float | None]:
     """What to do about the run that there is, and when to look again."""
-    noted = _noted(world, run)
+    noted = (*_noted(world, run), *_released(run))
     if run.finished:
-        return _finished(world, run, keeping)
+        actions, again = _finished(world, run, keeping)
+        return (*noted, *actions), again
     pod = checks.runner_pod(world)
-    if checks.suspended(world.manifest):
+    if checks.suspended(world):
         drain = pod is not None and not pod.over and not pod.deleting
         return (*noted, *((_delete(pod, "the Workflow is suspended"),) if drain and pod else ())), None
     if pod is not None and not pod.over:
@@ -163,17 +166,26 @@ def _noted(world: World, run: Run) -> tuple[Action, ...]:
     return (Annotate(run.run_id, {"deletionPolicy": world.manifest.spec.deletion_policy}),)
 
 
+def _released(run: Run) -> tuple[Action, ...]:
+    """Let go of a fork's origin once the fork has a checkpoint of its own, or never will have one.
+
+    That it is held stands in the fork's row, not in the status: a status may be written late, or never.
+    """
+    if not run.annotations.get("held") or not (run.head_seq or run.finished):
+        return ()
+    return ReleaseHold(run.run_id), Annotate(run.run_id, {"held": None})
+
+
 def _finished(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, ...], float | None]:
     over = [pod for pod in world.pods if pod.over]
     again = keeping.finished_pods_seconds if over else None
-    noted = _noted(world, run)
     ttl = world.manifest.spec.ttl_after_finished if world.manifest is not None else None
     if ttl is None:
-        return noted, again
+        return (), again
     left = (run.updated_at + timedelta(seconds=ttl) - world.now).total_seconds()
     if left <= 0:
-        return (*noted, DeleteWorkflow()), None
-    return noted, left if again is None else min(left, again)
+        return (DeleteWorkflow(),), None
+    return (), left if again is None else min(left, again)
 
 
 def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], float | None]:
@@ -181,67 +193,59 @@ def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], f
     if checks.silent(world, pod):
         gone = () if pod.deleting else (_delete(pod, "its runner is silent"),)
         return (*gone, StartRunner(run.run_id, run.epoch)), None
-    released = (ReleaseHold(run.run_id),) if _forked_well(world, run) else ()
     limit = world.manifest.spec.pod.pending_timeout if world.manifest is not None else None
     if limit is None or pod.running_since is not None or pod.deleting:
-        return released, LOOK_AGAIN_SECONDS
+        return (), LOOK_AGAIN_SECONDS
     left = (pod.created_at + timedelta(seconds=limit) - world.now).total_seconds()
     if left > 0:
-        return released, left
+        return (), left
     why = f": {pod.waiting_message}" if pod.waiting_message else ""
     text = f"pod {pod.name} was pending for longer than pendingTimeout ({limit:g} seconds){why}"
     return (_end(run, "PendingTimeout", text),), None
-
-
-def _forked_well(world: World, run: Run) -> bool:
-    """Whether a fork has just got a checkpoint of its own, so that nobody needs to keep its origin."""
-    head = world.workflow.status.get("head")
-    shown = (
-        head.get("seq", 0) if isinstance(head, dict) and world.workflow.status.get("run") == run.run_id else 0
-    )
-    return run.origin is not None and run.head_seq > 0 and not shown
 
 
 def _next_attempt(world: World, run: Run, pod: PodFacts | None) -> tuple[tuple[Action, ...], float | None]:
     """No process works on the run: wait for an answer, count why the last one ended, start the next."""
     if run.epoch == 0:
         return (StartRunner(run.run_id, 0),), None
-    cause = _cause(world, pod)
-    if run.phase == "Waiting" and cause.kind in ("Done", "Disrupted") and not world.create_error:
-        return _parked(world, run)
+    cause = _cause(world, run, pod)
     if cause.kind == "Unusable":
         return (_end(run, cause.reason, cause.message),), None
+    if run.phase == "Waiting" and not checks.due(run, world.signals, world.now):
+        # However its process ended: it had parked before.
+        return (), None if run.wake_at is None else (run.wake_at - world.now).total_seconds()
     note = checks.attempts_of(run)
     if note.epoch != run.epoch:
-        note = checks.counted(run, cause, (pod.ended_at if pod is not None else None) or world.now)
+        if cause.kind == "Done" and run.head_seq > note.head_seq:
+            return (StartRunner(run.run_id, run.epoch),), None
+        # Another node's clock may be ahead, and a pause that begins in the future is a longer one.
+        ended_at = min(pod.ended_at or world.now, world.now) if pod is not None else world.now
+        note = checks.counted(run, cause, ended_at)
         return (Annotate(run.run_id, {"attempts": checks.attempts_out(note)}),), None
     return _after_pause(world, run, note)
 
 
-def _cause(world: World, pod: PodFacts | None) -> checks.Cause:
+def _cause(world: World, run: Run, pod: PodFacts | None) -> checks.Cause:
     if pod is None and world.create_error is not None:
         return checks.Cause("Disrupted", *world.create_error)
+    if pod is None and run.phase == "Waiting":
+        return checks.Cause("Done", "")  # it parked, and its pod was tidied away
     return checks.cause_of(pod)
 
 
-def _parked(world: World, run: Run) -> tuple[tuple[Action, ...], float | None]:
-    if checks.due(run, world.signals, world.now):
-        return (StartRunner(run.run_id, run.epoch),), None
-    if run.wake_at is None:
-        return (), None
-    return (), max((run.wake_at - world.now).total_seconds(), 0.0)
-
-
 def _after_pause(world: World, run: Run, note: Attempts) -> tuple[tuple[Action, ...], float | None]:
-    restart = world.manifest.spec.restart if world.manifest is not None else None
-    if restart is not None and note.restarts > restart.limit:
+    # Where the spec has become unreadable the limits of one that says nothing hold.
+    restart = world.manifest.spec.restart if world.manifest is not None else Restart()
+    if note.restarts > restart.limit:
         times = "time" if note.restarts == 1 else "times in a row"
         text = (
             f"the runner crashed {note.restarts} {times} with no new checkpoint; the last cause: {note.cause}"
         )
         return (_end(run, "CrashLoop", f"{text}: {note.message}" if note.message else text),), None
-    first, longest = (restart.base_delay, restart.max_delay) if restart is not None else (1.0, 300.0)
-    crash_pause = min(first * 2.0 ** min(note.restarts - 1, _DOUBLINGS), longest) if note.restarts else 0.0
+    crash_pause = 0.0
+    if note.restarts:
+        doubled = restart.base_delay * 2.0 ** min(note.restarts - 1, _DOUBLINGS)
+        crash_pause = min(doubled, restart.max_delay)
     left = _left(world.now, note.at, max(crash_pause, _gentle_pause(world, note)))
     return ((StartRunner(run.run_id, run.epoch),), None) if left <= 0 else ((), left)
 
@@ -259,7 +263,8 @@ def _gentle_pause(world: World, note: Attempts) -> float:
 
 
 def _left(now: datetime, at: datetime | None, pause_seconds: float) -> float:
-    return 0.0 if at is None else (at + timedelta(seconds=pause_seconds) - now).total_seconds()
+    """What is left of a pause; a note from the future was made by another clock, and nobody waits for it."""
+    return 0.0 if at is None or at > now else pause_seconds - (now - at).total_seconds()
 
 
 # -- small ----------------------------------------------

@@ -1,15 +1,19 @@
 """The status of a Workflow, made of what was observed; never read back but for the times of its conditions.
 
 Conditions are the truth and `phase` is derived for people; their reasons are constant words.
-Everything has a bound, so that the status of a run of ten thousand steps stays small.
+Everything has a bound, so that the status of a run of ten thousand steps stays small; and whatever a row, a
+runner or the API says is brought into the shape that the definition asks for, or the server refuses it whole.
 `progress` counts steps that the run cannot come to any more: done, skipped, or not chosen. It is worked out
 from the graph and the head's `next`, so that no state is read, and at the end it is all of them.
-Source for Reconciling and Stalled: kstatus, the conventions of sigs.k8s.io/cli-utils.
+Source for Reconciling and Stalled: kstatus, conventions of sigs.k8s.io/cli-utils. A failed run is Stalled,
+as a failed Job is Failed there: nothing goes on until somebody changes the spec.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import get_args
 
 from cairn_operator.reconcile import checks
 from cairn_operator.reconcile.state import PodFacts, World
@@ -18,12 +22,21 @@ from cairn_runtime.model.edges import edges
 from cairn_runtime.model.ids import to_wire
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.model.workflow import Workflow
-from cairn_runtime.store.base import Run, Wait
+from cairn_runtime.store.base import Phase, Run, Wait
 
 MAX_CURRENT_STEPS = 20
 MAX_WAITS = 20
 MAX_WORDS = 256
-"""Characters of a wait's message."""
+"""Bytes of a wait's message."""
+MAX_REASON = 128
+"""What a Kubernetes Event takes."""
+MAX_FAULTS = 4096
+"""Bytes of all that is wrong with a manifest."""
+FULL_NEXT = 32
+"""So many names in a checkpoint's `next` may not be all: the engine writes no more."""
+_MAX_ID, _MAX_STEP, _MAX_TASK, _MAX_NAME = 64, 45, 96, 128
+_NOT_IN_A_REASON = re.compile(r"[^A-Za-z0-9_,:]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _SUSPECT = "many runners look silent at once; the store is the likely cause, and none is replaced"
 
 
@@ -41,7 +54,7 @@ def status_of(world: World) -> JSONObject:
         return {**_kept(world), **status} if world.store_error is not None else status
     attempts = checks.attempts_of(run)
     status |= {
-        "run": run.run_id,
+        "run": _text(run.run_id, _MAX_ID),
         "epoch": run.epoch,
         "pod": pod.name if pod is not None and not pod.over else "",
         "progress": progress(world),
@@ -65,11 +78,12 @@ def status_of(world: World) -> JSONObject:
 def _phase(world: World, pod: PodFacts | None) -> str:
     run = world.run
     if run is None:
-        return str(world.workflow.status.get("phase", "Pending")) if world.store_error else "Pending"
+        shown = world.workflow.status.get("phase") if world.store_error is not None else None
+        return shown if isinstance(shown, str) and shown in get_args(Phase) else "Pending"
     if run.finished:
         return run.phase
     lives = pod is not None and not pod.over
-    if checks.suspended(world.manifest) and not lives:
+    if checks.suspended(world) and not lives:
         return "Suspended"
     if run.phase == "Waiting":
         return "Waiting"
@@ -81,8 +95,8 @@ def _conditions(world: World, phase: str, pod: PodFacts | None) -> list[JSONValu
     reason, message = (run.reason, run.message) if run is not None else ("", "")
     accepted, degraded = _accepted(world), _degraded(world, pod)
     finished = run is not None and run.finished
-    stalled = accepted[0] == "False" and (run is None or finished)
-    settled = stalled or finished or phase in ("Waiting", "Suspended")
+    stalled = _stalled(world, accepted)
+    settled = stalled is not None or finished or phase in ("Waiting", "Suspended")
     wanted: dict[str, tuple[str, str, str]] = {
         "Accepted": accepted,
         "Running": _is(phase == "Running", "RunnerActive", phase or "Pending"),
@@ -92,7 +106,7 @@ def _conditions(world: World, phase: str, pod: PodFacts | None) -> list[JSONValu
         "Failed": _is(phase == "Failed", reason or "Failed", phase, message),
         "Degraded": degraded,
         "Reconciling": _is(not settled, "InProgress", "Settled"),
-        "Stalled": ("True", accepted[1], accepted[2]) if stalled else ("False", "NotStalled", ""),
+        "Stalled": ("False", "NotStalled", "") if stalled is None else ("True", *stalled),
     }
     return [_condition(world, name, *values) for name, values in wanted.items()]
 
@@ -103,19 +117,36 @@ def _is(truth: bool, yes: str, no: str, message: str = "") -> tuple[str, str, st
 
 def _accepted(world: World) -> tuple[str, str, str]:
     if world.faults:
-        lines = [f"{fault.path}: {fault.message}" for fault in world.faults]
-        return "False", "ManifestInvalid", "\n".join(lines)
+        return "False", "ManifestInvalid", "\n".join(str(fault) for fault in world.faults)
     return "True", "Valid", ""
+
+
+def _stalled(world: World, accepted: tuple[str, str, str]) -> tuple[str, str] | None:
+    """Why nothing will go on until a person changes something; None: something does, or all is done."""
+    run = world.run
+    if world.store_error is not None or (run is not None and not run.finished):
+        return None
+    if accepted[0] == "False":
+        return accepted[1:]
+    if (unserved := _unserved(world)) is not None:
+        return unserved
+    return (run.reason or "Failed", run.message) if run is not None and run.phase == "Failed" else None
+
+
+def _unserved(world: World) -> tuple[str, str] | None:
+    """Why the resume that the spec asks for cannot be served; None: it can, or none is asked for."""
+    origin = world.origin
+    if world.served or origin is None or origin.checkpoint is not None:
+        return None
+    return origin.reason, origin.message
 
 
 def _degraded(world: World, pod: PodFacts | None) -> tuple[str, str, str]:
     """The first thing that keeps the Workflow from going on as asked, in the order in which to mend them."""
-    origin = world.origin
-    unserved = not world.served and origin is not None and origin.checkpoint is None
     found = (
         world.store_error,
         world.trouble,
-        (origin.reason, origin.message) if unserved and origin is not None else None,
+        _unserved(world),
         world.create_error,
         (pod.waiting, pod.waiting_message) if pod is not None and checks.stuck(pod) else None,
         ("StoreSuspect", _SUSPECT) if world.suspect else None,
@@ -130,8 +161,8 @@ def _condition(world: World, name: str, status: str, reason: str, message: str) 
     return {
         "type": name,
         "status": status,
-        "reason": reason or "Unknown",
-        "message": message[: checks.MAX_MESSAGE * 4] if name == "Accepted" else message[: checks.MAX_MESSAGE],
+        "reason": _word(reason),
+        "message": _text(message, MAX_FAULTS if name == "Accepted" else checks.MAX_MESSAGE),
         "observedGeneration": world.workflow.generation,
         "lastTransitionTime": since or world.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
@@ -159,7 +190,16 @@ def progress(world: World) -> str:
         return f"{total}/{total}"
     if world.head is None:
         return f"0/{total}"
+    if len(world.head.next) >= FULL_NEXT:
+        # What else is under way is not told: the number stands still, rather than fall later.
+        return _shown_progress(world, run) or f"0/{total}"
     return f"{total - len(reachable(manifest, world.head.next))}/{total}"
+
+
+def _shown_progress(world: World, run: Run) -> str:
+    status = world.workflow.status
+    shown = status.get("progress") if status.get("run") == run.run_id else None
+    return shown if isinstance(shown, str) else ""
 
 
 def reachable(manifest: Workflow, names: Iterable[str]) -> set[str]:
@@ -180,14 +220,14 @@ def reachable(manifest: Workflow, names: Iterable[str]) -> set[str]:
 def _current_steps(world: World) -> list[str]:
     if world.run is None or world.run.finished or world.head is None:
         return []
-    return [*dict.fromkeys(world.head.next)][:MAX_CURRENT_STEPS]
+    return [_text(name, _MAX_STEP) for name in dict.fromkeys(world.head.next)][:MAX_CURRENT_STEPS]
 
 
 def _head(world: World, run: Run) -> JSONObject:
-    head: JSONObject = {"seq": run.head_seq, "id": run.head_id}
+    head: JSONObject = {"seq": run.head_seq, "id": _text(run.head_id, _MAX_ID)}
     if world.head is not None and world.head.seq == run.head_seq:
         head |= {
-            "step": world.head.step,
+            "step": _text(world.head.step, _MAX_STEP),
             "time": to_wire(world.head.created_at),
             "bytes": world.head.size,
         }
@@ -195,11 +235,11 @@ def _head(world: World, run: Run) -> JSONObject:
 
 
 def _wait(wait: Wait) -> JSONObject:
-    out: JSONObject = {"task": wait.task, "kind": wait.kind}
+    out: JSONObject = {"task": _text(wait.task, _MAX_TASK), "kind": wait.kind}
     if wait.name:
-        out["name"] = wait.name
+        out["name"] = _text(wait.name, _MAX_NAME)
     if wait.message:
-        out["message"] = wait.message[:MAX_WORDS]
+        out["message"] = _text(wait.message, MAX_WORDS)
     if wait.deadline is not None:
         out["deadline"] = to_wire(wait.deadline)
     if wait.until is not None:
@@ -222,12 +262,31 @@ def _last_resume(world: World, run: Run) -> JSONObject | None:
         before = world.workflow.status.get("lastResume")
         return before if isinstance(before, dict) else None
     origin = run.origin.checkpoint_id if run.origin is not None else "start"
-    return {"nonce": resume.nonce, "checkpoint": origin, "run": run.run_id}
+    return {
+        "nonce": resume.nonce,
+        "checkpoint": _text(origin, _MAX_ID),
+        "run": _text(run.run_id, _MAX_ID),
+    }
 
 
 def _last_error(run: Run, cause: str, message: str) -> JSONObject | None:
     if run.phase == "Failed":
-        return {"reason": run.reason, "message": run.message[: checks.MAX_MESSAGE]}
+        return {"reason": _word(run.reason), "message": _text(run.message, checks.MAX_MESSAGE)}
     if cause and run.phase not in ("Succeeded", "Cancelled"):
-        return {"reason": cause, "message": message[: checks.MAX_MESSAGE]}
+        return {"reason": _word(cause), "message": _text(message, checks.MAX_MESSAGE)}
     return None
+
+
+# -- what others say, in our shape ----------------------------------------------
+
+
+def _word(reason: str) -> str:
+    """A constant word of whatever was given as one: it begins with a letter, and has no spaces."""
+    word = _NOT_IN_A_REASON.sub("", reason[:MAX_REASON]).lstrip("0123456789_,:").rstrip(",:")
+    return word or "Unknown"
+
+
+def _text(text: str, most_bytes: int) -> str:
+    """As much of a text as fits, in whole characters; as JSON it is at most twice as long."""
+    kept = text[:most_bytes].encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
+    return _CONTROL.sub(" ", kept)
