@@ -23,7 +23,7 @@ from cairn_operator.reconcile.act import Actor, Refusal
 from cairn_operator.reconcile.decide import Keeping, decide
 from cairn_operator.reconcile.observe import Observer
 from cairn_operator.reconcile.pulse import Pulse
-from cairn_operator.reconcile.state import Plan, StartRunner, World
+from cairn_operator.reconcile.state import CreateRun, Plan, StartRunner, World
 from cairn_operator.reconcile.workqueue import Key, Queue
 from cairn_operator.reconcile.writing import WriteBudget, urgent
 from cairn_runtime.errors import CairnError
@@ -45,6 +45,12 @@ class Memory:
 
 class Troubled(Exception):
     """An action was refused; the same would be refused again at once."""
+
+
+def _on_its_way(plan: Plan, refusal: Refusal) -> bool:
+    """Whether the pass that comes at once has more to say: a start should not wait for a status."""
+    starts = any(isinstance(action, CreateRun | StartRunner) for action in plan.actions)
+    return starts and refusal == Refusal()
 
 
 class StatusWriter(Protocol):
@@ -134,7 +140,7 @@ class Reconciler:
         started = any(isinstance(action, StartRunner) for action in plan.actions)
         create_error = None if started else world.create_error
         self._memories[key] = Memory(refusal.create_error or create_error, refusal.trouble)
-        wait = await self._write(key, world, plan.status)
+        wait = None if _on_its_way(plan, refusal) else await self._write(key, world, plan.status)
         again = 0.0 if plan.actions and refusal.trouble is None else plan.again_seconds
         later = await self._show(world) if not plan.actions else None
         if self.on_pass is not None:
@@ -154,7 +160,8 @@ class Reconciler:
         if run is not None and run.finished:
             self._pulse.leave(run.run_id)
         elif run is not None:
-            self._pulse.watch(run.run_id, key, world.store)
+            beats = checks.beats(world, checks.runner_pod(world))
+            self._pulse.watch(run.run_id, key, world.store, beats=beats)
         return replace(
             world,
             quiet_seconds=self._pulse.quiet_seconds(run.run_id) if run is not None else 0.0,

@@ -41,6 +41,8 @@ class _Watched:
     quiet_since: float = 0.0
     told: bool = False
     """Whether its silence was rung."""
+    beats: bool = True
+    """Whether it has a runner that must show itself: not while suspended, pending, or between attempts."""
 
 
 class Pulse:
@@ -59,11 +61,12 @@ class Pulse:
         """Polls in a row without an answer, by store."""
         self._outages: dict[str, CairnError] = {}
 
-    def watch(self, run_id: str, key: Key, store: str) -> None:
-        """Look at a run from now on."""
+    def watch(self, run_id: str, key: Key, store: str, *, beats: bool = True) -> None:
+        """Look at a run from now on; where no runner `beats`, silence says nothing about the store."""
         known = self._watched.get(run_id)
         if known is None or (known.key, known.store) != (key, store):
-            self._watched[run_id] = _Watched(key, store, quiet_since=self._clock())
+            self._watched[run_id] = known = _Watched(key, store, quiet_since=self._clock())
+        known.beats = beats
 
     def leave(self, run_id: str) -> None:
         """Look at it no more: it is finished."""
@@ -144,7 +147,7 @@ class Pulse:
 
     def _suspect(self, name: str) -> None:
         now = self._clock()
-        running = [w for w in self._watched.values() if w.store == name and _should_beat(w.head)]
+        running = [w for w in self._watched.values() if w.store == name and w.beats and _under_way(w.head)]
         silent = [w for w in running if now - w.quiet_since > SILENT_SECONDS]
         if len(silent) > max(SUSPECT_FEW, SUSPECT_SHARE * len(running)):
             if name not in self._suspect_since:
@@ -154,8 +157,8 @@ class Pulse:
             self._suspect_since.pop(name, None)
 
 
-def _should_beat(head: Head | None) -> bool:
-    return head is not None and head.epoch > 0 and head.phase not in FINISHED and head.phase != "Waiting"
+def _under_way(head: Head | None) -> bool:
+    return head is not None and head.epoch > 0 and head.phase not in FINISHED
 
 
 def _alive(head: Head) -> tuple[object, ...]:
