@@ -72,7 +72,7 @@ def pod_facts(document: JSONObject, now: datetime) -> PodFacts:
         epoch=_digits(text(labels, EPOCH_LABEL)),
         phase=_PHASES.get(text(status, "phase"), "Unknown"),
         created_at=_moment(meta.get("creationTimestamp")) or now,
-        deleting="deletionTimestamp" in meta,
+        deleting=meta.get("deletionTimestamp") is not None,
         running_since=_moment(running.get("startedAt")) if running else None,
         ended=_ended(terminated) if terminated else None,
         ended_at=_moment(terminated.get("finishedAt")) if terminated else None,
@@ -146,12 +146,12 @@ def _moment(value: JSONValue) -> datetime | None:
         return None
     try:
         return from_wire(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def _number(value: JSONValue) -> int:
-    return value if type(value) is int else 0
+    return value if type(value) is int and abs(value) < 2**63 else 0
 
 
 def _digits(value: str) -> int:

@@ -1,7 +1,7 @@
 """Which Checkpoint objects a Workflow shows: a view of the store, decided without I/O.
 
 Shown are the newest `keepLast` checkpoints over all runs of the Workflow, at most 50, and the pinned ones; an
-object that fell out of that is deleted, which harms nothing.
+object that fell out of that is deleted, which harms nothing; so is a copy that somebody has made of one.
 A person pins with the annotation `cairn.dev/pin`: `true` pins the checkpoint in the store, `false` lets it
 go, none leaves it as it is, because it may have been pinned elsewhere.
 """
@@ -52,7 +52,9 @@ def project(
 
     `newest` are headers over the Workflow's runs, newest first; `pinned` those that the store keeps for ever.
     """
-    objects = {item.checkpoint_id: item for item in shown}
+    listed = sorted(shown, key=lambda item: item.name, reverse=True)
+    objects = {item.checkpoint_id: item for item in listed}
+    copies = [item for item in listed if objects[item.checkpoint_id] is not item]
     kept = {row.id: row for row in pinned}
     asked = {item.checkpoint_id for item in objects.values() if item.pin == "true"}
     refused = {item.checkpoint_id for item in objects.values() if item.pin == "false"}
@@ -64,7 +66,10 @@ def project(
         create=tuple(
             sorted((row for row in wanted.values() if row.id not in objects), key=_age, reverse=True)
         ),
-        delete=tuple(item for key, item in objects.items() if key not in wanted and key not in asked),
+        delete=(
+            *(item for key, item in objects.items() if key not in wanted and key not in asked),
+            *copies,
+        ),
         pin=tuple(sorted(asked - kept.keys())),
         unpin=tuple(sorted(refused & kept.keys())),
     )

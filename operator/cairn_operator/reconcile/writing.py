@@ -54,6 +54,4 @@ class WriteBudget:
 
 def urgent(before: JSONObject, after: JSONObject) -> bool:
     """Whether people wait for this change: another phase, other waits, another run."""
-    return any(
-        before.get(name) != after.get(name) for name in ("phase", "waits", "run", "observedGeneration")
-    )
+    return any(before.get(name) != after.get(name) for name in _URGENT)
