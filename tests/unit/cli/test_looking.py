@@ -219,7 +219,7 @@ def test_an_empty_store_has_no_runs_yet(cairn, url, write):
     ("store", "code", "problem"),
     [
         ("nonsense", 2, "not a store's URL"),
-        ("postgresql://u:secret@h/d", 2, "this release has no postgres store"),
+        ("postgresql://u:secret@h/d?scheme=a", 2, "?scheme=: unknown option"),
         ("sqlite:///x?color=red", 4, "no runs yet in x"),
         ("file:///no/such/folder", 4, "no runs yet in /no/such/folder"),
     ],
