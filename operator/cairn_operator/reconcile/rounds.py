@@ -84,6 +84,7 @@ class Rounds:
         """Go on until cancelled. An exception that nobody foresaw ends all of it."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.stores.keep_open())
+            await self.stores.ready()
             group.create_task(self.keep_listing())
             group.create_task(self.keep_polling())
             group.create_task(self.keep_watching())

@@ -22,6 +22,8 @@ from cairn_runtime.store.opening import open_store
 log = logging.getLogger("cairn.stores")
 
 LOOK_SECONDS = 10.0
+FIRST_SECONDS = 5.0
+"""How long the first passes wait for stores; a new operator must not say that there are none."""
 OPEN_SECONDS = 30.0
 """How long one opening may take, a migration of its schema apart."""
 
@@ -58,6 +60,7 @@ class Stores(Mapping[str, Store]):
         """URLs of those that are open."""
         self._stores: dict[str, Store] = {}
         self._retired: list[Store] = []
+        self._looked = asyncio.Event()
 
     def __getitem__(self, name: str) -> Store:
         return self._stores[name]
@@ -72,10 +75,22 @@ class Stores(Mapping[str, Store]):
         """Whether it was opened; it may have gone away since."""
         return name in self._urls
 
+    async def ready(self) -> None:
+        """Wait until every store was opened or refused, but not for long; whoever is late answers so."""
+        try:
+            async with asyncio.timeout(FIRST_SECONDS):
+                await self._looked.wait()
+        except TimeoutError:
+            for name in self._read().keys() - self._stores.keys():
+                self._stores[name] = cast(
+                    "Store", _Closed(StoreUnavailable(f"store {name} has not answered yet"))
+                )
+
     async def keep_open(self) -> None:
         """Open what can be opened, again and again, until cancelled."""
         while True:
             await self.look()
+            self._looked.set()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
