@@ -45,6 +45,9 @@ _PLAIN_HEADER = bytes((FORMAT_VERSION, 0))
 _ZSTD_HEADER = bytes((FORMAT_VERSION, _ZSTD))
 _ZSTD_LEVEL = 1
 _ZSTD_ABOVE = 1024
+_WIDE_ABOVE = 512 * 1024
+"""Beyond the window of the level: a snapshot holds large values twice, as events and as state."""
+_WIDE_WINDOW_LOG = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class _Zstd(threading.local):
 
     def __init__(self) -> None:
         self.compress = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
+        wide = zstandard.ZstdCompressionParameters.from_level(_ZSTD_LEVEL, window_log=_WIDE_WINDOW_LOG)
+        self.compress_wide = zstandard.ZstdCompressor(compression_params=wide).compress
         self.decompress = zstandard.ZstdDecompressor().decompress
 
 
@@ -104,7 +109,8 @@ class Codec:
         if size > self.limits.plain_bytes:
             raise _too_large(size, self.limits.plain_bytes)
         if size > _ZSTD_ABOVE:
-            payload = _ZSTD_HEADER + self._zstd.compress(plain)
+            compress = self._zstd.compress_wide if size > _WIDE_ABOVE else self._zstd.compress
+            payload = _ZSTD_HEADER + compress(plain)
         else:
             payload = _PLAIN_HEADER + plain
         if len(payload) > self.limits.payload_bytes:
