@@ -170,7 +170,7 @@ def _factory(url: StoreUrl) -> Factory:
         owners = ", ".join(sorted(point.value for point in points))
         raise StoreUrlInvalid([Fault(url.safe, f'several packages provide "{url.scheme}": {owners}')])
     try:
-        factory = points[0].load()
+        factory: Factory = points[0].load()
     except Exception as error:  # a package from outside may raise anything while it loads
         text = f"its store {points[0].value} cannot be loaded: {type(error).__name__}: {error}"
         raise StoreUrlInvalid([Fault(url.safe, text)]) from error

@@ -21,7 +21,7 @@ async def commit_all(url: str) -> list[int]:
                 await writer.commit(2)
             return len(await store.load(writer.run_id))
 
-        return await asyncio.gather(*(work(writer) for writer in writers))
+        return list(await asyncio.gather(*(work(writer) for writer in writers)))
 
 
 async def test_many_runs_share_few_connections_of_the_server(pgbouncer_url):
