@@ -8,6 +8,9 @@ from typing import Any
 import jsonschema_rs
 from tests.unit.operator.resources.api_server import SCHEMAS
 
+from cairn_operator.reconcile import status as room
+from cairn_operator.reconcile.state import World
+
 MAX_BYTES = 64 * 1024
 _CHECKER = jsonschema_rs.validator_for(
     {
@@ -16,6 +19,11 @@ _CHECKER = jsonschema_rs.validator_for(
     },
     validate_formats=True,
 )
+
+
+def status_of(seen: World) -> dict[str, Any]:
+    """The status of a world."""
+    return room.status_of(seen)
 
 
 def assert_fits(status: dict[str, Any]) -> None:

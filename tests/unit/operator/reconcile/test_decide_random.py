@@ -231,6 +231,6 @@ class Operated(RuleBasedStateMachine):
 
 
 Operated.TestCase.settings = settings(
-    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestWhateverHappens = Operated.TestCase
