@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,12 @@ def status(**conditions):
     }
 
 
+def events(after, before=None, *, regarding=WORKFLOW, reporter="op-1", now=NOW) -> list[Any]:
+    return [*events_of(regarding, before or {}, after, reporter=reporter, now=now)]
+
+
 def told(before, after):
-    found = events_of(WORKFLOW, before, after, reporter="op-1", now=NOW)
+    found = events(after, before)
     return [(event["type"], event["action"], event["reason"]) for event in found]
 
 
@@ -66,7 +71,7 @@ def test_what_is_told_of_a_change(before, after, expected):
 
 def test_an_unchanged_status_tells_nothing():
     """A status that is written for its head only makes no Event."""
-    same = status(Accepted=("True", "Valid"), Running=("True", "RunnerActive"), Degraded=("True", "NameTaken"))
+    same = status(Accepted=("True", "Valid"), Running=("True", "Runs"), Degraded=("True", "NameTaken"))
 
     assert told(same, same) == []
 
@@ -75,8 +80,8 @@ def test_telling_again_makes_the_same_object():
     """A second operator, or a second try after a lost answer, meets the first one's Event by its name."""
     after = status(Failed=("True", "CrashLoop"))
     later = datetime(2027, 1, 1, tzinfo=UTC)
-    (first,) = events_of(WORKFLOW, {}, after, reporter="op-1", now=NOW)
-    (second,) = events_of(WORKFLOW, {}, after, reporter="op-2", now=later)
+    (first,) = events(after)
+    (second,) = events(after, reporter="op-2", now=later)
 
     assert first["metadata"] == second["metadata"]
     assert first["metadata"]["name"].startswith("digest.")
@@ -85,17 +90,15 @@ def test_telling_again_makes_the_same_object():
 def test_another_workflow_of_the_same_name_has_events_of_its_own():
     """Deleted and made again, it is another one."""
     after = status(Failed=("True", "CrashLoop"))
-    (first,) = events_of(WORKFLOW, {}, after, reporter="op", now=NOW)
-    (second,) = events_of(WORKFLOW._replace(uid="uid-2"), {}, after, reporter="op", now=NOW)
+    (first,) = events(after)
+    (second,) = events(after, regarding=WORKFLOW._replace(uid="uid-2"))
 
     assert first["metadata"]["name"] != second["metadata"]["name"]
 
 
 def test_an_event_is_what_the_api_server_takes():
     """Every field that events.k8s.io/v1 asks for is there."""
-    (event,) = events_of(
-        WORKFLOW, {}, status(Failed=("True", "CrashLoop", "it crashed")), reporter="op-1", now=NOW
-    )
+    (event,) = events(status(Failed=("True", "CrashLoop", "it crashed")))
 
     assert event == {
         "apiVersion": "events.k8s.io/v1",
@@ -121,7 +124,7 @@ def test_an_event_is_what_the_api_server_takes():
 
 def test_a_long_message_is_cut_between_characters():
     """The API server refuses a note of more than 1,024 bytes, and counts bytes, not characters."""
-    (event,) = events_of(WORKFLOW, {}, status(Failed=("True", "X", "ä" * 900)), reporter="op", now=NOW)
+    (event,) = events(status(Failed=("True", "X", "ä" * 900)))
 
     assert event["note"] == "ä" * 512
     assert len(event["note"].encode()) == MAX_NOTE_BYTES

@@ -1,0 +1,188 @@
+"""The stores of an installation: one that does not open keeps nobody from using the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from cairn_operator.reconcile import stores as rooms
+from cairn_operator.reconcile.stores import Stores
+from cairn_runtime.errors import StoreUnavailable, StoreUnusable
+
+
+class Opened:
+    """A store that was opened, and may be closed."""
+
+    def __init__(self, url):
+        self.url = url
+        self.closed = False
+
+    async def heads(self, run_ids):
+        return dict.fromkeys(run_ids, self.url)
+
+    async def close(self):
+        self.closed = True
+
+
+class Door:
+    """Opens URLs; a test says what becomes of each."""
+
+    def __init__(self):
+        self.answers = {}
+        self.asked = []
+
+    async def __call__(self, url):
+        self.asked.append(url)
+        answer = self.answers.get(url, Opened(url))
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            return Opened(url)
+        return answer
+
+
+@pytest.fixture
+def door():
+    return Door()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def write(**urls):
+        for name, url in urls.items():
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / "url").write_text(f"{url}\n")
+        return tmp_path
+
+    return write
+
+
+async def test_every_folder_with_a_url_is_a_store(folder, door):
+    """The name is the folder's, the URL is the file's without the line's end."""
+    stores = Stores(folder(default="memory:a", team="memory:b"), opener=door)
+    await stores.look()
+
+    assert {name: stores[name].url for name in stores} == {"default": "memory:a", "team": "memory:b"}
+    assert stores.is_open("default")
+
+
+async def test_one_that_is_down_does_not_stop_the_others(folder, door):
+    """Its place is taken by one that answers every call with the reason."""
+    door.answers["memory:b"] = StoreUnavailable("no answer")
+    stores = Stores(folder(default="memory:a", team="memory:b"), opener=door)
+    await stores.look()
+
+    assert [*(await stores["default"].heads(["r"]))] == ["r"]
+    assert not stores.is_open("team")
+    with pytest.raises(StoreUnavailable, match="no answer"):
+        await stores["team"].heads([])
+
+
+async def test_it_is_tried_again(folder, door):
+    """What was down may come up; nobody restarts the operator for it."""
+    door.answers["memory:b"] = StoreUnusable("no rights")
+    stores = Stores(folder(team="memory:b"), opener=door)
+    await stores.look()
+    del door.answers["memory:b"]
+    await stores.look()
+
+    assert stores.is_open("team")
+
+
+async def test_an_open_one_is_not_opened_again(folder, door):
+    """A round costs an open store nothing."""
+    stores = Stores(folder(default="memory:a"), opener=door)
+    await stores.look()
+    await stores.look()
+
+    assert door.asked == ["memory:a"]
+
+
+async def test_a_changed_url_takes_the_place_of_the_old_one(folder, door):
+    """A new password comes by the mounted file; the old connections are closed a round later."""
+    old = door.answers["memory:a"] = Opened("memory:a")
+    stores = Stores(folder(default="memory:a"), opener=door)
+    await stores.look()
+    folder(default="memory:b")
+    await stores.look()
+
+    assert stores["default"].url == "memory:b"
+    assert not old.closed
+    await stores.look()
+    assert old.closed
+
+
+async def test_a_changed_url_that_does_not_open_leaves_the_old_one_in_place(folder, door):
+    """A typing error in a new URL stops nobody."""
+    door.answers["memory:b"] = StoreUnavailable("no answer")
+    stores = Stores(folder(default="memory:a"), opener=door)
+    await stores.look()
+    folder(default="memory:b")
+    await stores.look()
+
+    assert stores["default"].url == "memory:a"
+
+
+async def test_an_unforeseen_exception_is_a_store_that_is_down(folder, door):
+    """A store from outside may raise anything while it opens."""
+    door.answers["memory:a"] = RuntimeError("what?")
+    stores = Stores(folder(default="memory:a"), opener=door)
+    await stores.look()
+
+    with pytest.raises(StoreUnavailable, match="RuntimeError"):
+        await stores["default"].heads([])
+
+
+async def test_the_first_passes_do_not_wait_for_ever(folder, door, monkeypatch):
+    """A store that hangs while it opens counts as down until it has opened."""
+    monkeypatch.setattr(rooms, "FIRST_SECONDS", 0.01)
+    door.answers["memory:b"] = hanging = asyncio.Event()
+    stores = Stores(folder(default="memory:a", team="memory:b"), opener=door)
+    opening = asyncio.create_task(stores.keep_open())
+    await stores.ready()
+
+    assert stores.is_open("default")
+    with pytest.raises(StoreUnavailable, match="has not answered yet"):
+        await stores["team"].heads([])
+    hanging.set()
+    await asyncio.wait_for(stores._looked.wait(), 5)
+    opening.cancel()
+
+    assert stores.is_open("team")
+
+
+async def test_every_url_is_hidden_before_it_is_used(folder, door):
+    """What a driver says while it opens may hold the password."""
+    hidden = []
+
+    async def opener(url):
+        assert url in hidden
+        return await door(url)
+
+    await Stores(folder(default="redis://:pw@h"), hide=hidden.append, opener=opener).look()
+
+    assert hidden == ["redis://:pw@h"]
+
+
+async def test_a_store_that_stays_down_is_told_once(folder, door, caplog):
+    """A line every ten seconds would tell nothing new."""
+    door.answers["memory:a"] = StoreUnavailable("no answer")
+    stores = Stores(folder(default="memory:a"), opener=door)
+    with caplog.at_level(logging.WARNING, "cairn.stores"):
+        await stores.look()
+        await stores.look()
+
+    assert [record.message for record in caplog.records] == ["store could not be opened"]
+
+
+async def test_closing_closes_them_all(folder, door):
+    """A stopped operator leaves no connection behind."""
+    opened = [door.answers.setdefault(url, Opened(url)) for url in ("memory:a", "memory:b")]
+    stores = Stores(folder(a="memory:a", b="memory:b"), opener=door)
+    await stores.look()
+    await stores.close()
+
+    assert all(store.closed for store in opened)

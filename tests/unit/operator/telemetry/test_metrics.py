@@ -1,0 +1,103 @@
+"""The operator's numbers, as Prometheus reads them."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.operator.reconcile.builders import document, manifest, run, started
+from tests.unit.operator.reconcile.builders import obj as workflow_object
+
+from cairn_operator.reconcile.act import Refusal
+from cairn_operator.reconcile.state import CreateRun, Plan, StartRunner, World
+from cairn_operator.reconcile.workqueue import Key
+from cairn_operator.telemetry.metrics import Gauges, Metrics
+from cairn_runtime.model.ids import utc_now
+from cairn_runtime.store.base import NewRun
+
+KEY = Key("team", "digest")
+
+
+def metrics(**changes):
+    found = {
+        "queue_depth": lambda: 3,
+        "watch_ages": lambda: {"Pod": 2.5},
+        "watch_restarts": lambda: 1,
+        "active": lambda: True,
+        "open_stores": lambda: {"default": True, "team": False},
+        **changes,
+    }
+    return Metrics(Gauges(**found))
+
+
+def lines(found):
+    """Every number by its name and labels."""
+    told = [line for line in found.text().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in told)}
+
+
+def world(*, resume=None, **changes):
+    spec = {"resume": resume} if resume else {}
+    fields = {"now": utc_now(), "workflow": workflow_object(**spec), "manifest": manifest(**spec), **changes}
+    return World(**fields)
+
+
+def new_run():
+    return CreateRun(NewRun(run().run_id, "team/digest/u", document(), "g", "k"))
+
+
+def test_what_is_looked_up_when_asked():
+    """Depths and ages are those of the moment of the question."""
+    found = lines(metrics())
+
+    assert found["cairn_queue_depth"] == 3
+    assert found["cairn_active"] == 1
+    assert found["cairn_watch_restarts"] == 1
+    assert found['cairn_watch_age_seconds{kind="Pod"}'] == 2.5
+    assert found['cairn_store_open{store="team"}'] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "plan", "refusal", "name", "counted"),
+    [
+        pytest.param({}, Plan(), Refusal(), "cairn_pass_seconds_count", 1, id="each pass"),
+        pytest.param({}, Plan((new_run(),)), Refusal(), "cairn_resumes_total", 0, id="a first run"),
+        pytest.param({"resume": {"checkpoint": "start", "nonce": "1"}}, Plan((new_run(),)), Refusal(),
+                     "cairn_resumes_total", 1, id="a run that was asked for by a resume"),
+        pytest.param({}, Plan((StartRunner("r", 0),)), Refusal(), "cairn_run_attempts_total", 0,
+                     id="the first runner is no repetition"),
+        pytest.param({}, Plan((StartRunner("r", 1),)), Refusal(), "cairn_run_attempts_total", 1,
+                     id="a runner after another one"),
+        pytest.param({}, Plan((StartRunner("r", 1),)), Refusal(fenced=True), "cairn_fenced_writes_total", 1,
+                     id="somebody else claimed first"),
+        pytest.param({"store_error": ("StoreUnavailable", "no answer")}, Plan(), Refusal(),
+                     'cairn_store_errors_total{reason="StoreUnavailable",store="default"}', 1,
+                     id="a store that did not answer"),
+    ],
+)  # fmt: skip
+def test_what_a_pass_counts(given, plan, refusal, name, counted):
+    """One pass raises the numbers of what it did, and no others."""
+    found = metrics()
+    found.count_pass(KEY, world(**given), plan, refusal, 0.01)
+
+    assert lines(found).get(name, 0) == counted
+
+
+def test_runs_are_counted_by_their_phase_of_now():
+    """A Workflow is in one phase at a time, and in none when it is gone."""
+    found = metrics()
+    for phase in ("Pending", "Running"):
+        found.count_pass(KEY, world(run=started()), Plan((), {"phase": phase}), Refusal(), 0.01)
+    assert lines(found)['cairn_runs{phase="Running"}'] == 1
+    assert lines(found)['cairn_runs{phase="Pending"}'] == 0
+
+    found.count_end(KEY, "Gone")
+
+    assert lines(found)['cairn_runs{phase="Running"}'] == 0
+    assert 'cairn_pass_failures_total{reason="Gone"}' not in lines(found)
+
+
+def test_a_repeated_pass_is_counted_by_its_reason():
+    """Why passes fail is seen without reading a log."""
+    found = metrics()
+    found.count_end(KEY, "ApiUnavailable")
+
+    assert lines(found)['cairn_pass_failures_total{reason="ApiUnavailable"}'] == 1
