@@ -95,6 +95,7 @@ class Operator:
             served = await serve(probes(self._signs(), self._metrics.text), self._settings.port)
             stack.push_async_callback(served.cleanup)
             stack.push_async_callback(self._stores.close)
+            stack.push_async_callback(self._watches.stop)
             while not self._stopping.is_set():
                 if await self._unless_stopped(self._lease.wait()):
                     log.info("lease is held", extra={"identity": self._settings.identity})
@@ -114,12 +115,10 @@ class Operator:
             await asyncio.wait({rounds, keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._on_duty = False
-            rounds.cancel()
-            stopping.cancel()
-            await asyncio.gather(rounds, stopping, return_exceptions=True)
-            await self._watches.stop()
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            self._watches.end()
+            for task in (rounds, stopping, keeping):
+                task.cancel()
+            await asyncio.gather(rounds, stopping, keeping, return_exceptions=True)
         if not rounds.cancelled() and (error := rounds.exception()) is not None:
             raise error
 

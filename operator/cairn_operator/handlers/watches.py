@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import warnings
+from dataclasses import dataclass, field
 
 import kopf
 
@@ -33,50 +35,53 @@ class Watches:
         self._bell = bell
         self._loop = loop
         self._namespaces = namespaces
-        self._stopping = threading.Event()
-        self._end = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._life = _Life()
         self.restarts = 0
         """How often they began again without being asked to end."""
 
     def start(self) -> None:
         """Begin to watch."""
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
-        self._thread.start()
+        life = self._life = _Life()
+        life.thread = threading.Thread(target=self._run, args=(life,), name="watches", daemon=True)
+        life.thread.start()
 
     def restart(self, why: str) -> None:
         """End the watches that there are; others begin."""
         log.warning("watches are started again", extra={"why": why})
-        self._end.set()
+        self._life.end.set()
+
+    def end(self) -> None:
+        """Ask them to end, and do not wait: what they still ring harms nobody."""
+        self._life.stopping.set()
+        self._life.end.set()
 
     async def stop(self) -> None:
         """End them and wait for that, but not for long: nothing that they do must be finished."""
-        thread, self._thread = self._thread, None
-        self._stopping.set()
-        self._end.set()
-        if thread is not None:
-            await asyncio.to_thread(thread.join, STOP_SECONDS)
+        self.end()
+        if self._life.thread is not None:
+            await asyncio.to_thread(self._life.thread.join, STOP_SECONDS)
 
-    def _run(self) -> None:
+    def _run(self, life: _Life) -> None:
         pause = FIRST_PAUSE_SECONDS
-        while not self._stopping.is_set():
-            self._end.clear()
-            begin = self._loop.time()
+        while not life.stopping.is_set():
+            begin = time.monotonic()
             try:
-                asyncio.run(self._watch())
+                asyncio.run(self._watch(life))
                 log.info("watches ended")
             except Exception:
                 log.exception("watches ended")
-            if self._stopping.is_set():
+            if life.stopping.is_set():
                 return
             self.restarts += 1
-            if self._loop.time() - begin > GOOD_SECONDS:
+            if time.monotonic() - begin > GOOD_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
-            self._stopping.wait(pause)
+            life.stopping.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            life.end.clear()
+            if life.stopping.is_set():
+                return
 
-    async def _watch(self) -> None:
+    async def _watch(self, life: _Life) -> None:
         with warnings.catch_warnings():
             # That it does not get the signals is what the thread is for.
             warnings.simplefilter("ignore")
@@ -86,7 +91,7 @@ class Watches:
                 standalone=True,
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
-                stop_flag=self._end,
+                stop_flag=life.end,
             )
 
     def _across(self, ring: Ring) -> None:
@@ -95,4 +100,13 @@ class Watches:
             self._loop.call_soon_threadsafe(self._bell, ring)
         except RuntimeError:
             # The process is about to end: its loop is closed.
-            self._end.set()
+            self.end()
+
+
+@dataclass(slots=True)
+class _Life:
+    """One thread of watches, from its start until it is told to stop; the next one has flags of its own."""
+
+    stopping: threading.Event = field(default_factory=threading.Event)
+    end: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
