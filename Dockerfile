@@ -19,10 +19,14 @@ RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["
 COPY operator operator
 COPY runtime runtime
 # pip compiles what it installs: with a read-only root nobody could do it later. What is not used at run time
-# goes: pip itself, the synchronous client and its models, tests of others.
+# goes: pip itself, and the models of the Kubernetes client, of which only the transport is used. That it can do
+# without them is tried at once.
 RUN /opt/cairn/bin/pip install --no-deps . \
     && /opt/cairn/bin/pip uninstall --yes pip setuptools \
-    && find /opt/cairn -type d \( -name tests -o -name test \) -prune -exec rm -r {} +
+    && find /opt/cairn/lib -type f ! -name '__init__*' \
+        \( -path '*/kubernetes/*client/models/*' -o -path '*/kubernetes/*client/api/*' \) -delete \
+    && /opt/cairn/bin/python -c 'import cairn_operator.process, cairn_runtime.runner.process; \
+        from cairn_runtime.store.opening import store_for; store_for("postgresql://h/d"); store_for("redis://h")'
 
 FROM ${BASE}
 COPY --from=build /opt/cairn /opt/cairn

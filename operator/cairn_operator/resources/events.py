@@ -28,6 +28,18 @@ _BAD = frozenset({"Failed", "Degraded"})
 _SETTLED = frozenset({"Degraded", "Accepted"})
 """Told when they are well again."""
 
+_SENTENCES = {
+    ("Accepted", "True"): "the Workflow is accepted",
+    ("Accepted", "False"): "the Workflow is not accepted",
+    ("Running", "True"): "the run is under way",
+    ("Waiting", "True"): "the run waits and holds no pod",
+    ("Suspended", "True"): "the Workflow is suspended",
+    ("Succeeded", "True"): "the run has succeeded",
+    ("Failed", "True"): "the run has failed",
+    ("Degraded", "True"): "something keeps the run from going on",
+    ("Degraded", "False"): "nothing keeps the run from going on any more",
+}
+
 
 class Regarding(NamedTuple):
     """The Workflow that an Event is about."""
@@ -102,7 +114,7 @@ def _since(condition: JSONObject) -> str:
 
 def _sentence(name: str, condition: JSONObject) -> str:
     """What to say where the condition has no words of its own."""
-    return f"the Workflow is {name.lower()}" if condition.get("status") == "True" else f"not {name.lower()}"
+    return _SENTENCES.get((name, str(condition.get("status"))), f"{name} is {condition.get('status')}")
 
 
 def _cut(text: str) -> str:
