@@ -45,6 +45,8 @@ from cairn_operator.telemetry.probes import Signs, probes, serve
 log = logging.getLogger("cairn.process")
 
 KINDS = (WORKFLOW_KIND, "Pod", CHECKPOINT_KIND)
+_LATE_SECONDS = 60.0
+"""How long after a full list a watch must have borne it out."""
 _OLD_LISTS = 3
 """After so many full lists that a watch did not bear out, the process is given up."""
 
@@ -177,7 +179,8 @@ class Operator:
             active=lambda: self._on_duty,
             watch_ages=self._freshness.ages,
             api_age=self._api_age,
-            oldest_watch_seconds=_OLD_LISTS * self._settings.list_seconds,
+            late_watch_seconds=self._settings.list_seconds + _LATE_SECONDS,
+            oldest_watch_seconds=_OLD_LISTS * self._settings.list_seconds + _LATE_SECONDS,
             watched=WORKFLOW_KIND,
         )
 

@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import kopf
 
@@ -92,6 +93,8 @@ class Watches:
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
                 stop_flag=life.end,
+                # It would look for the name of its user, and a numeric one in a pod has none.
+                identity=cast("Any", "cairn"),
             )
 
     def _across(self, ring: Ring) -> None:

@@ -28,6 +28,11 @@ class Freshness:
         """A watch of this kind begins: its age counts from now."""
         self._told[kind], self._proved_at[kind] = 0, self._clock()
 
+    def again(self, kind: str) -> None:
+        """Its watch is started again: it has told nothing yet, and its age goes on until it does."""
+        newest, _ = self._listed.get(kind, (0, 0.0))
+        self._told[kind], self._listed[kind] = 0, (newest, self._clock())
+
     def told(self, kind: str, version: object) -> None:
         """Its watch told an object."""
         self._told[kind] = max(self._told.get(kind, 0), number_of(version))

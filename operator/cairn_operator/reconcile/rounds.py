@@ -130,4 +130,4 @@ class Rounds:
             await asyncio.sleep(_LOOK_SECONDS)
             if self.freshness.behind(WORKFLOW_KIND):
                 self.restart_watches("a list has shown what they have not told")
-                self.freshness.expect(WORKFLOW_KIND)
+                self.freshness.again(WORKFLOW_KIND)

@@ -1,7 +1,7 @@
 """/healthz, /readyz and /metrics: whether this process works, whether it may be relied on, and its numbers.
 
     healthz   fails when the watches were not proved to live for so long that only a new process helps
-    readyz    fails while the API server does not answer
+    readyz    fails while the API server does not answer, or the last full list was not borne out
 
 An operator that waits for the Lease is ready: it is what a rolling update waits for. A store that is down
 makes neither fail: a restart would not mend it, and the other stores' Workflows go on.
@@ -32,6 +32,8 @@ class Signs:
     watch_ages: Callable[[], Mapping[str, float]]
     api_age: Callable[[], float | None]
     """Seconds since the API server answered; None: it never did."""
+    late_watch_seconds: float
+    """Age that no watch comes to which bears the lists out."""
     oldest_watch_seconds: float
     """Age at which a watch is given up."""
     watched: str
@@ -40,12 +42,7 @@ class Signs:
 
 def faults_of_health(signs: Signs) -> list[str]:
     """Say why this process should be ended; empty: it works."""
-    if not signs.active():
-        return []
-    age = signs.watch_ages().get(signs.watched, 0.0)
-    if age <= signs.oldest_watch_seconds:
-        return []
-    return [f"the watch of {signs.watched}s was not proved to live for {age:.0f} s"]
+    return _faults_of_watch(signs, signs.oldest_watch_seconds)
 
 
 def faults_of_readiness(signs: Signs) -> list[str]:
@@ -55,7 +52,14 @@ def faults_of_readiness(signs: Signs) -> list[str]:
         return ["the API server has not answered yet"]
     if age > API_SECONDS:
         return [f"the API server has not answered for {age:.0f} s"]
-    return faults_of_health(signs)
+    return _faults_of_watch(signs, signs.late_watch_seconds)
+
+
+def _faults_of_watch(signs: Signs, at_most_seconds: float) -> list[str]:
+    age = signs.watch_ages().get(signs.watched, 0.0) if signs.active() else 0.0
+    if age <= at_most_seconds:
+        return []
+    return [f"the watch of {signs.watched}s was not proved to live for {age:.0f} s"]
 
 
 def probes(signs: Signs, numbers: Callable[[], bytes]) -> web.Application:

@@ -136,6 +136,7 @@ async def test_the_namespaces_are_those_of_the_settings(started, namespaces, clu
 
     assert (kopf.options["namespaces"], kopf.options["clusterwide"]) == (namespaces, clusterwide)
     assert kopf.options["standalone"] is True
+    assert kopf.options["identity"] == "cairn"
 
 
 async def test_a_ring_arrives_on_the_loop_of_the_passes():

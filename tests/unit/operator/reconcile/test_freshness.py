@@ -67,6 +67,18 @@ def test_a_late_word_makes_it_fresh_again(freshness, clock):
     assert freshness.ages() == {"Workflow": 0.0}
 
 
+def test_a_watch_that_never_tells_grows_old_however_often_it_is_started(freshness, clock):
+    """Starting it again is no sign of its life: at last the process is given up."""
+    freshness.listed("Workflow", 42)
+    for _ in range(10):
+        clock.at += GRACE_SECONDS + 1
+        assert freshness.behind("Workflow")
+        freshness.again("Workflow")
+        assert not freshness.behind("Workflow")
+
+    assert freshness.ages() == {"Workflow": 10 * (GRACE_SECONDS + 1)}
+
+
 def test_a_watch_that_begins_again_has_told_nothing_yet(freshness, clock):
     """What the one before told says nothing about this one."""
     freshness.told("Workflow", "42")

@@ -8,14 +8,17 @@ from cairn_operator.telemetry.probes import Signs, faults_of_health, faults_of_r
 
 
 def signs(*, active=True, age=0.0, api_age=1.0):
-    return Signs(lambda: active, lambda: {"Workflow": age, "Pod": 1e9}, lambda: api_age, 900.0, "Workflow")
+    return Signs(
+        lambda: active, lambda: {"Workflow": age, "Pod": 1e9}, lambda: api_age, 360.0, 900.0, "Workflow"
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "healthy", "ready"),
     [
         pytest.param({}, True, True, id="all is well"),
-        pytest.param({"age": 900.0}, True, True, id="a watch that is old, but not too old"),
+        pytest.param({"age": 360.0}, True, True, id="a watch that is silent between two lists"),
+        pytest.param({"age": 361.0}, True, False, id="a watch that did not bear out a list"),
         pytest.param({"age": 901.0}, False, False, id="a watch that no list has borne out for too long"),
         pytest.param({"age": 1e9, "active": False}, True, True, id="one that waits has no watch"),
         pytest.param({"api_age": None}, True, False, id="the API server was not reached yet"),
