@@ -29,6 +29,8 @@ SUSPECT_FEW = 5
 SUSPECT_SECONDS = 300.0
 """How long the store is suspected: the fence makes a replacement harmless, waiting for ever is not."""
 REPLACEMENTS_A_TICK = 5
+TOLD_AFTER_POLLS = 3
+"""Polls in a row without an answer before Workflows are rung for it: a blip is not worth 500 statuses."""
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 """No run's id: what a store is asked for that has none to tell of, only to see whether it answers."""
 
@@ -116,6 +118,8 @@ class Pulse:
         except CairnError as error:
             self._lost(name, error)
         else:
+            if self.failures.get(name, 0) >= TOLD_AFTER_POLLS:
+                self._ring_all(name)
             self.failures[name] = 0
             self._outages.pop(name, None)
         self._suspect(name)
@@ -140,10 +144,17 @@ class Pulse:
         self.failures[name] = self.failures.get(name, 0) + 1
         if self.failures[name] == 1:
             log.warning("store did not answer a poll", extra={"store": name, "reason": error.reason})
+        if self.failures[name] == TOLD_AFTER_POLLS:
+            self._ring_all(name)
         now = self._clock()
         for watched in self._watched.values():
             if watched.store == name:
                 watched.quiet_since, watched.told = now, False
+
+    def _ring_all(self, name: str) -> None:
+        """Let every Workflow with a run in this store tell that it is down, or up again."""
+        for key in {watched.key for watched in self._watched.values() if watched.store == name}:
+            self._ring(key)
 
     def _suspect(self, name: str) -> None:
         now = self._clock()

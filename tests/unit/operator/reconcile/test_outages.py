@@ -50,8 +50,13 @@ def stores():
 
 
 @pytest.fixture
-def pulse(stores):
-    return Pulse(stores, lambda _key: None, lambda: 0.0)
+def rung():
+    return []
+
+
+@pytest.fixture
+def pulse(stores, rung):
+    return Pulse(stores, rung.append, lambda: 0.0)
 
 
 @pytest.fixture
@@ -104,3 +109,34 @@ async def test_a_store_without_runs_is_left_in_peace(stores, pulse):
     await pulse.poll("default")
 
     assert stores["default"].asked == []
+
+
+async def test_workflows_are_rung_when_their_store_is_down_and_when_it_is_up_again(stores, pulse, rung):
+    """People see in the status what keeps a run from going on, and that nothing does any more."""
+    pulse.watch("r", KEY, "default")
+    pulse.watch("other", Key("team", "other"), "team")
+    await pulse.poll("default")
+    rung.clear()
+    stores["default"].down = StoreUnavailable("no answer")
+    for _ in range(10):
+        await pulse.poll("default")
+    assert rung == [KEY]
+
+    stores["default"].down = None
+    await pulse.poll("default")
+    await pulse.poll("default")
+
+    assert rung == [KEY, KEY]
+
+
+async def test_a_blip_rings_nobody(stores, pulse, rung):
+    """One poll without an answer changes nothing that people see."""
+    pulse.watch("r", KEY, "default")
+    await pulse.poll("default")
+    rung.clear()
+    stores["default"].down = StoreUnavailable("no answer")
+    await pulse.poll("default")
+    stores["default"].down = None
+    await pulse.poll("default")
+
+    assert rung == []
