@@ -84,7 +84,18 @@ def test_a_checkpoint_comes_back_as_it_was(changes):
         checkpoint_arguments(sample())[2].replace(b"draft", b"\xffraft"),
         checkpoint_arguments(sample())[2][:-20],
     ],
-    ids=lambda header: repr(header)[:24],
+    ids=[
+        "nothing",
+        "no text",
+        "null",
+        "an empty list",
+        "an object",
+        "a short list",
+        "another format",
+        "a text for a number",
+        "a step that is no text",
+        "cut short",
+    ],
 )
 def test_a_damaged_header_comes_out_with_what_can_be_read(header):
     """It stands in its place with a hash that does not fit, and makes no other row unreadable."""
