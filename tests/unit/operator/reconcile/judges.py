@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.unit.operator.reconcile.builders import KEEPING
 from tests.unit.operator.reconcile.models import Attempt, Cluster, Count
 
 from cairn_operator.reconcile.checks import SILENT_SECONDS
@@ -19,6 +20,7 @@ from cairn_operator.reconcile.state import (
 )
 from cairn_runtime.store.base import Run
 
+HOUR = 3600.0
 CALM_ENDS = 3
 """After so many ends at one head somebody must have paused."""
 
@@ -33,15 +35,24 @@ def judge(cluster: Cluster, seen: World, plan: Plan) -> None:
                 judge_start(cluster, seen, action)
             case EndRun():
                 judge_end(cluster, seen, action)
+                if action.outcome.reason == "Forked" and seen.origin is not None:
+                    assert any(isinstance(one, Hold) for one in plan.actions), "its origin may be pruned"
             case CreateRun(new):
                 assert new.run_id == seen.wanted
                 assert new.run_id not in cluster.rows, "a nonce is served once"
+                assert seen.run is None or seen.run.finished, "two runs at once"
+                assert (
+                    new.origin is None
+                    or (new.origin.checkpoint_id, new.run_id) in cluster.holds
+                    or any(action == Hold(new.origin.checkpoint_id, new.run_id) for action in plan.actions)
+                ), "nobody keeps its origin"
             case DeletePod():
                 judge_delete(cluster, seen, action)
             case DeleteWorkflow():
                 assert seen.run is not None
                 assert seen.run.finished
                 assert cluster.spec.get("ttlAfterFinished")
+                assert (cluster.now - seen.run.updated_at).total_seconds() >= HOUR
             case Hold() | ReleaseHold() | Annotate():
                 pass
     making = [one for one in plan.actions if isinstance(one, Hold | CreateRun)]
@@ -66,6 +77,7 @@ def judge_start(cluster: Cluster, seen: World, action: StartRunner) -> None:
         assert not cluster.suspect
         assert cluster.quiet(run) > SILENT_SECONDS
         return
+    assert own is None or own.fate != "unusable", "it would end the same way"
     if run.phase == "Waiting":
         woken = run.wake_at is not None and run.wake_at <= cluster.now
         assert woken or cluster.signals, "nothing is due"
@@ -114,7 +126,7 @@ def crashes_in_a_row(cluster: Cluster, run: Run) -> int:
     for count in cluster.counts.get(run.run_id, []):
         crashes = (0 if count.head_seq > head else crashes) + count.crashed
         head = count.head_seq
-    return crashes
+    return 0 if run.head_seq > head else crashes
 
 
 def limit(cluster: Cluster) -> int:
@@ -144,12 +156,31 @@ def judge_state(cluster: Cluster) -> None:
     assert len(alive) == len(set(alive))
 
 
+def judge_keys(cluster: Cluster) -> None:
+    """A fork from its parent's last checkpoint, with no change, goes on with its parent's keys."""
+    for row in cluster.rows.values():
+        if row.origin is not None:
+            parent = cluster.rows[row.origin.run_id]
+            goes_on = row.origin.plain and row.origin.seq == parent.head_seq
+            assert row.key_base == (parent.key_base if goes_on else row.run_id)
+
+
 def judge_rest(cluster: Cluster, seen: World, plan: Plan) -> None:
     """Where nothing is left to do, all was done that the spec asks for, or it is known when to go on."""
     run = seen.run
     if seen.store_error is not None:
         assert plan.again_seconds is not None
         return
+    if run is not None and (run.head_seq or run.finished) and run.run_id not in cluster.tainted:
+        assert not any(child == run.run_id for _, child in cluster.holds), "an origin is kept for nobody"
+    if run is not None and not cluster.broken:
+        policy = cluster.spec.get("deletionPolicy", "Retain")
+        assert run.annotations["deletionPolicy"] == policy, "the sweep does not know"
+    over = [one for one in cluster.pods.values() if one.facts.over]
+    assert run is None or len(over) <= KEEPING.finished_pods + 1, "finished pods pile up"
+    for one in cluster.pods.values():
+        current = run is not None and (one.facts.run_id, one.facts.epoch) == (run.run_id, run.epoch)
+        assert run is None or current or one.facts.over or one.facts.deleting, "a pod of another epoch"
     origin_known = seen.origin is None or seen.origin.checkpoint is not None
     if not cluster.broken and origin_known:
         assert seen.served, "what the spec asks for is made"

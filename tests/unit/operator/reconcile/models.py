@@ -118,7 +118,7 @@ class Cluster:
     ends: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     """Of each run the head and the time of every end of an attempt."""
     tainted: set[str] = field(default_factory=set)
-    """Runs that a pass wrote to which had observed an older world: their counts may be too low."""
+    """Runs that a pass wrote to which had observed an older world: counts may be too low, a hold too late."""
     writes_left: int | None = None
     claims: int = 0
 
@@ -213,6 +213,8 @@ class Cluster:
     def _do(self, seen: World, action: Action, *, stale: bool) -> None:
         if stale and isinstance(action, Annotate | EndRun | StartRunner):
             self.tainted.add(action.run_id)
+        if stale and isinstance(action, Hold):
+            self.tainted.add(action.child)
         match action:
             case CreateRun(new):
                 self._write()
@@ -346,8 +348,8 @@ class Cluster:
             one.facts, phase=phase, running_since=None, ended=told, ended_at=self.now, waiting=""
         )
         one.fate, one.lost = fate, False
-        if one.facts.deleting and fate == "crash" and how != "crash: exit 0 without a word":
-            one.fate = "infrastructure"  # its grace period was over
+        if one.facts.deleting and fate == "crash":
+            one.fate = "infrastructure"  # it was told to go, and went as it could
         self._ended(one)
 
     def evict(self, name: str) -> None:
