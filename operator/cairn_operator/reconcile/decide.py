@@ -206,14 +206,14 @@ def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], f
 
 def _next_attempt(world: World, run: Run, pod: PodFacts | None) -> tuple[tuple[Action, ...], float | None]:
     """No process works on the run: wait for an answer, count why the last one ended, start the next."""
+    if run.phase == "Waiting" and not checks.due(run, world.signals, world.now):
+        # However its process ended: it had parked before.
+        return (), None if run.wake_at is None else (run.wake_at - world.now).total_seconds()
     if run.epoch == 0:
         return (StartRunner(run.run_id, 0),), None
     cause = _cause(world, run, pod)
     if cause.kind == "Unusable":
         return (_end(run, cause.reason, cause.message),), None
-    if run.phase == "Waiting" and not checks.due(run, world.signals, world.now):
-        # However its process ended: it had parked before.
-        return (), None if run.wake_at is None else (run.wake_at - world.now).total_seconds()
     note = checks.attempts_of(run)
     if note.epoch != run.epoch:
         if cause.kind == "Done" and run.head_seq > note.head_seq:
