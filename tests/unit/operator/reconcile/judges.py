@@ -176,7 +176,7 @@ def judge_rest(cluster: Cluster, seen: World, plan: Plan) -> None:
     if run is not None and not cluster.broken:
         policy = cluster.spec.get("deletionPolicy", "Retain")
         assert run.annotations["deletionPolicy"] == policy, "the sweep does not know"
-    over = [one for one in cluster.pods.values() if one.facts.over]
+    over = [one for one in cluster.pods.values() if one.facts.over and not one.facts.deleting]
     assert run is None or len(over) <= KEEPING.finished_pods + 1, "finished pods pile up"
     for one in cluster.pods.values():
         current = run is not None and (one.facts.run_id, one.facts.epoch) == (run.run_id, run.epoch)

@@ -394,6 +394,7 @@ def test_what_cannot_run_fails_the_run_at_once(facts):
     (end,) = plan(world(run=started(), pods=(facts,))).actions
 
     assert isinstance(end, EndRun)
+    assert (end.run_id, end.expected_epoch) == (RUN, 1)
     assert end.outcome.phase == "Failed"
     assert end.outcome.reason in {"RunnerTooOld", "RunnerMissing"}
     assert end.outcome.message
@@ -413,6 +414,11 @@ def test_a_parked_run_holds_no_pod_however_its_process_ended(facts):
 
     assert plan(seen).actions == ()
     assert plan(seen).again_seconds is None
+
+
+def test_a_parked_run_that_nobody_has_claimed_waits_like_any_other():
+    """It was brought in from elsewhere."""
+    assert plan(world(run=parked(epoch=0))).actions == ()
 
 
 def test_a_parked_run_is_looked_at_when_it_wakes():

@@ -114,6 +114,30 @@ def test_a_label_that_is_no_epoch_fits_none(label, epoch):
     assert facts.pod_facts(document, NOW).epoch == epoch
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "2026-01-01T00:00:00",
+        "soon",
+        "",
+        5,
+        None,
+        [],
+    ],
+    ids=str,
+)
+def test_a_time_that_cannot_be_read_counts_as_absent(moment):
+    """Also one that exists in no zone but its own."""
+    document = told({"running": {"startedAt": moment}})
+    document["metadata"]["creationTimestamp"] = moment
+    pod = facts.pod_facts(document, NOW)
+
+    assert pod.created_at == NOW
+    assert pod.running_since is None
+
+
 def test_a_deletion_that_was_asked_for():
     """By whomever; a null is as good as absent."""
     document = told()
@@ -214,7 +238,7 @@ WHOLE = told(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(JSON, st.lists(st.integers(0, 20), min_size=1, max_size=6))
 def test_no_document_raises(junk, path):
     """Whatever another release or a person wrote: what cannot be read counts as absent."""

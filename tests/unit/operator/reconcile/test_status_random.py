@@ -97,7 +97,7 @@ def worlds(draw):
     return draw(st.sampled_from([world(spec, **changes), broken(spec, **changes, faults=faults)]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(worlds(), worlds())
 def test_the_server_takes_the_status_of_any_world(first, then):
     """One that it refuses is refused whole, and people see nothing at all; so of every second pass."""
@@ -220,7 +220,7 @@ def shown(steps, nexts):
         yield done
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(acyclic(), st.integers(0, 10**6))
 def test_progress_never_falls_on_an_acyclic_graph(steps, seed):
     """Whatever is chosen, in whatever order the steps end; at the end it is all of them."""
