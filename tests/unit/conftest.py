@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _no_network() -> Iterator[None]:
-    """Let a test that opens a connection fail, whatever it connects to."""
+    """Let a test that opens a connection fail, whatever it connects to.
+
+    For each module, and not for the session: the same process runs tests of other folders, with servers.
+    """
     connect = socket.socket.connect
 
     def refuse(self: socket.socket, address: Any) -> None:
