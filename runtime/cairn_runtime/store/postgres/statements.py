@@ -1,7 +1,7 @@
 """The statements of `sql/postgres`, made for one place: its schema, its prefix, its way of preparing.
 
 In the files `{name}` is a table and `{=name}` an index (their names come from the URL, so they are validated
-and quoted), `$name` is a value.
+and quoted), `$name` is a value, `{+name}` is the statement of that name, with which others begin.
 The name of a prepared statement is made from its text: behind a pooler that nobody told us of, another
 release's statement is never taken for ours.
 Pure: no I/O but the reading of the files.
@@ -68,9 +68,14 @@ class Naming:
 
 def statements(naming: Naming, *, on_primary: bool = False) -> Mapping[str, Statement]:
     """Make the statements of a place; `on_primary`: those that only read also tell where they were read."""
-    return {
-        name: _statement(naming.put_in(_plain(sql)), on_primary) for name, sql in queries("postgres").items()
+    plain = {name: _plain(sql) for name, sql in queries("postgres").items()}
+    parts = {name for sql in plain.values() for name in _PART.findall(sql)}
+    whole = {
+        name: _PART.sub(lambda match: plain[match[1]], sql)
+        for name, sql in plain.items()
+        if name not in parts
     }
+    return {name: _statement(naming.put_in(sql), on_primary) for name, sql in whole.items()}
 
 
 def _plain(sql: str) -> str:
@@ -87,6 +92,8 @@ def _statement(sql: str, on_primary: bool) -> Statement:  # noqa: FBT001 - priva
     return Statement(text, tuple(order), (1,) * len(order), name, guarded)
 
 
+_PART = re.compile(r"\{\+(\w+)\}")
+"""A statement that another one begins with."""
 _LOCKS = re.compile(r"FOR (NO KEY )?UPDATE|advisory|set_config|pg_is_in_recovery")
 """These fail on a standby by themselves, or ask for it."""
 _ON_PRIMARY = (

@@ -57,51 +57,37 @@ SELECT run, 0, '', '', 0, '', '', 'Pending', '', '""', '[]',
        NULL, 0, 0, created_at, NULL, pg_current_xact_id(), NULL, false
 FROM made;
 
--- name: run
+-- name: run_rows
+-- The columns of a run's row, in the order of the class; part of the statements that say {+run_rows}.
 SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.folder, r.origin, r.trace_id,
        r.spec_version, h.epoch, h.claim_id, h.head_seq, h.head_id, h.head_hash, h.phase, h.reason, h.message,
        h.waits, h.wake_at, h.checkpoints, h.bytes,
        (SELECT count(*) FROM {signals} s WHERE s.run = r.run AND NOT s.consumed) AS signals_pending,
        r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
        r.annotations
-FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
+FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run);
+
+-- name: run
+{+run_rows}
 WHERE r.run_id = $run_id::text AND NOT h.deleted;
 
 -- name: runs_of_workflow
 -- Newest first, older than the run that ends the page before, which is named by its age. Walks runs_by_workflow.
-SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.folder, r.origin, r.trace_id,
-       r.spec_version, h.epoch, h.claim_id, h.head_seq, h.head_id, h.head_hash, h.phase, h.reason, h.message,
-       h.waits, h.wake_at, h.checkpoints, h.bytes,
-       (SELECT count(*) FROM {signals} s WHERE s.run = r.run AND NOT s.consumed) AS signals_pending,
-       r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
-       r.annotations
-FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
+{+run_rows}
 WHERE r.workflow = $workflow::text AND ($thread::text IS NULL OR r.thread = $thread) AND NOT h.deleted
   AND (r.created_at, r.run_id) < ($created_at::timestamptz, $run_id::text)
 ORDER BY r.created_at DESC, r.run_id DESC LIMIT $limit::bigint;
 
 -- name: runs_of_thread
 -- Walks runs_by_thread; `prefix` is the beginning of the workflow key, perhaps nothing.
-SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.folder, r.origin, r.trace_id,
-       r.spec_version, h.epoch, h.claim_id, h.head_seq, h.head_id, h.head_hash, h.phase, h.reason, h.message,
-       h.waits, h.wake_at, h.checkpoints, h.bytes,
-       (SELECT count(*) FROM {signals} s WHERE s.run = r.run AND NOT s.consumed) AS signals_pending,
-       r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
-       r.annotations
-FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
+{+run_rows}
 WHERE r.thread = $thread::text AND starts_with(r.workflow, $prefix::text) AND NOT h.deleted
   AND (r.created_at, r.run_id) < ($created_at::timestamptz, $run_id::text)
 ORDER BY r.created_at DESC, r.run_id DESC LIMIT $limit::bigint;
 
 -- name: runs_of_prefix
 -- Walks runs_by_age.
-SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.folder, r.origin, r.trace_id,
-       r.spec_version, h.epoch, h.claim_id, h.head_seq, h.head_id, h.head_hash, h.phase, h.reason, h.message,
-       h.waits, h.wake_at, h.checkpoints, h.bytes,
-       (SELECT count(*) FROM {signals} s WHERE s.run = r.run AND NOT s.consumed) AS signals_pending,
-       r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
-       r.annotations
-FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run)
+{+run_rows}
 WHERE starts_with(r.workflow, $prefix::text) AND NOT h.deleted
   AND (r.created_at, r.run_id) < ($created_at::timestamptz, $run_id::text)
 ORDER BY r.created_at DESC, r.run_id DESC LIMIT $limit::bigint;
