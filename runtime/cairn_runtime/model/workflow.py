@@ -97,8 +97,9 @@ class CodeFrom(Model):
     config_map: str = Field(
         min_length=1,
         max_length=253,
-        description="ConfigMap of the same namespace whose keys are Python files."
-        " It is copied when the Workflow is accepted, so that later edits change no run.",
+        description="ConfigMap of the same namespace whose keys are file names, as in `code`."
+        " It is copied when the Workflow is accepted, so that later edits change no run."
+        " `cairn run FILE` takes the files beside the manifest instead.",
     )
 
 
@@ -162,8 +163,8 @@ class Spec(Model):
     code: dict[Annotated[str, Field(max_length=64)], str] = Field(
         default={},
         max_length=64,
-        description="Small Python modules by file name, e.g. `steps.py`; they can import each other."
-        " Larger code comes by `codeFrom` or with the image.",
+        description="Small Python modules by file name, e.g. `steps.py`, which can import each other, and files"
+        " to read beside them, e.g. `words.txt`. Larger code comes by `codeFrom` or with the image.",
     )
     code_from: CodeFrom | None = Field(
         default=None, description="Where larger code comes from, in place of `code`. Null: nowhere."

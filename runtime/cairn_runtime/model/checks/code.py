@@ -18,7 +18,9 @@ from cairn_runtime.model.paths import at_key
 from cairn_runtime.model.suggestions import did_you_mean, nearest
 
 _BLOCKS = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match)
-_FILE = re.compile(r"[A-Za-z_]\w*\.py", re.ASCII)
+_MODULE = re.compile(r"[A-Za-z_]\w*\.py", re.ASCII)
+_DATA = re.compile(r"(?!.*\.py\Z)[-\w]([-.\w]*[-\w])?", re.ASCII)
+"""A file that is read, not imported. Source: the Kubernetes API reference, keys of a ConfigMap."""
 
 
 class Module(NamedTuple):
@@ -64,10 +66,10 @@ def file_of(reference: str) -> str:
 
 
 def file_names(outline: Outline) -> Iterator[Fault]:
-    """A file name that is no module's, or code from two places."""
+    """A file name that cannot be one, or code from two places."""
     for name in outline.code:
-        if not _FILE.fullmatch(name):
-            problem = "a file in code is a Python module: a name such as steps.py, no folders"
+        if not (_MODULE.fullmatch(name) or _DATA.fullmatch(name)):
+            problem = "a file in code is a module such as steps.py or a file to read such as words.txt; no folders"
             yield Fault(at_key("spec.code", name), problem)
     if outline.code and outline.spec.get("codeFrom") is not None:
         yield Fault("spec.codeFrom", "code comes from spec.code too; use one of them")
@@ -76,7 +78,7 @@ def file_names(outline: Outline) -> Iterator[Fault]:
 def syntax(outline: Outline) -> Iterator[Fault]:
     """An inline module that is no Python."""
     for name, text in outline.code.items():
-        parsed = _parsed(text)
+        parsed = _parsed(text) if name.endswith(".py") else None
         if isinstance(parsed, Fault):
             yield Fault(at_key("spec.code", name), parsed.message)
 
@@ -96,7 +98,7 @@ def functions(outline: Outline, modules: Modules) -> Iterator[Fault]:
 
 def missing_modules(outline: Outline, modules: Modules) -> Iterator[Fault]:
     """Warnings: a module that is not in `code` while one with nearly its name is."""
-    known = [name.removesuffix(".py") for name in outline.code]
+    known = [name.removesuffix(".py") for name in outline.code if name.endswith(".py")]
     for path, reference in _references(outline):
         module = reference.partition(":")[0]
         if known and module not in known and modules.find(reference) is None:
@@ -109,7 +111,7 @@ def hidden_modules(outline: Outline) -> Iterator[Fault]:
     """Warnings: a file that hides a module of the standard library from all other code."""
     for name in outline.code:
         module = name.removesuffix(".py")
-        if module in sys.stdlib_module_names:
+        if name != module and module in sys.stdlib_module_names:
             yield Fault(at_key("spec.code", name), f'hides the module "{module}" of the standard library')
 
 
