@@ -1,6 +1,7 @@
 """Carry out a plan, action by action: each is idempotent, and a pass may die between any two.
 
 What an action is refused with is kept for the status of the next pass; it never stops other objects.
+A pod is built from the Workflow as Kubernetes has it, and never from what the store keeps.
 A pod is made only for a claim of one's own, in the same action: whoever finds a claimed epoch without a pod
 claims the next one.
 The claim's answer may be lost: the same claim_id is sent again, and the store answers as it did.
@@ -30,10 +31,9 @@ from cairn_operator.reconcile.state import (
     World,
 )
 from cairn_operator.resources.pods import Assignment, PodDefaults, runner_pod
-from cairn_runtime.errors import CairnError, StoreUnavailable, Superseded
+from cairn_runtime.errors import CairnError, ManifestInvalid, StoreUnavailable, Superseded
 from cairn_runtime.model.ids import new_id
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Store
 
 log = logging.getLogger("cairn.act")
@@ -157,7 +157,10 @@ class Actor:
         await _insist(lambda: store.commit(run.run_id, fence, run.head_seq, write_id, [], action.outcome))
 
     async def _start_runner(self, store: Store, world: World, action: StartRunner) -> None:
-        manifest = world.manifest or Workflow.model_validate(world.run.manifest if world.run else {})
+        if world.manifest is None:
+            raise ManifestInvalid(
+                list(world.faults)
+            )  # before the claim: nothing may be claimed without a pod
         self.between("claim")
         claim_id = new_id()
         fence = await _insist(
@@ -169,7 +172,7 @@ class Actor:
         )
         self.between("create_pod")
         try:
-            await self.writer.create(runner_pod(manifest, assignment, self.defaults))
+            await self.writer.create(runner_pod(world.manifest, assignment, self.defaults))
         except NameTaken as error:
             if not await self._is_ours(found, assignment):
                 raise NameTaken(

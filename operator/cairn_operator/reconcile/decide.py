@@ -7,6 +7,7 @@
     suspended ........................ drain, start nothing
     its runner lives ................. leave it alone, unless it is silent or pending for too long
     its runner ended, or there is none count why, pause, start the next one; or give the run up
+    ... and the spec has faults ...... start nothing: a pod is built from a spec that is accepted
 
 Every prefix of a plan's actions leaves a world from which the same rules come to the same end: that is what
 the property test walks through.
@@ -36,7 +37,7 @@ from cairn_operator.reconcile.state import (
 from cairn_operator.reconcile.status import status_of
 from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.model.workflow import Restart, Workflow
+from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import NewRun, Outcome, Run
 from cairn_runtime.store.base import Origin as RunOrigin
 
@@ -44,6 +45,8 @@ STORE_PAUSE_SECONDS = 5.0
 """How soon a store that did not answer is asked again; the queue's own back-off comes on top."""
 LOOK_AGAIN_SECONDS = 30.0
 """A live runner rings by its commits; this only bounds how late its silence is seen."""
+CODE_PAUSE_SECONDS = 10.0
+"""How soon `codeFrom` is read again: nobody rings for a ConfigMap, and it may be applied a moment later."""
 _LONGEST_PAUSE_SECONDS = 30.0
 _REFUSED_PAUSE_SECONDS, _LONGEST_REFUSED_SECONDS = 5.0, 300.0
 _DOUBLINGS = 60
@@ -65,10 +68,12 @@ def decide(world: World, keeping: Keeping) -> Plan:
     making = _make(world, keeping)
     if making:
         return Plan(making, status_of(world))
+    for_code = CODE_PAUSE_SECONDS if world.manifest is not None and world.accepted is None else None
     if world.run is None:
-        return Plan((), status_of(world))
+        return Plan((), status_of(world), for_code)
     actions, again = _go_on(world, world.run, keeping)
     tidied = tuple(_delete(pod, "it is over") for pod in _outlived(world, keeping))
+    again = min((s for s in (again, for_code) if s is not None), default=None)
     return Plan((*_strays(world), *actions, *tidied), status_of(world), again)
 
 
@@ -150,13 +155,24 @@ def _go_on(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, ...]
         return (*noted, *actions), again
     pod = checks.runner_pod(world)
     if checks.suspended(world):
-        drain = pod is not None and not pod.over and not pod.deleting
-        return (*noted, *((_delete(pod, "the Workflow is suspended"),) if drain and pod else ())), None
+        return (*noted, *_suspend(world, run, pod)), None
     if pod is not None and not pod.over:
         actions, again = _alive(world, run, pod)
     else:
         actions, again = _next_attempt(world, run, pod)
     return (*noted, *actions), again
+
+
+def _suspend(world: World, run: Run, pod: PodFacts | None) -> tuple[Action, ...]:
+    """Drain its runner; how that ended is counted now, or it would look like a pod that vanished later."""
+    if pod is not None and not pod.over:
+        return () if pod.deleting else (_delete(pod, "the Workflow is suspended"),)
+    if run.epoch == 0 or checks.attempts_of(run).epoch == run.epoch:
+        return ()
+    cause = checks.Cause("Done", "") if pod is None else checks.cause_of(pod)
+    if cause.kind == "Unusable":
+        return (_end(run, cause.reason, cause.message),)
+    return (_counted(world, run, pod, cause),)
 
 
 def _noted(world: World, run: Run) -> tuple[Action, ...]:
@@ -180,7 +196,8 @@ def _finished(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, .
     over = [pod for pod in world.pods if pod.over]
     again = keeping.finished_pods_seconds if over else None
     ttl = world.manifest.spec.ttl_after_finished if world.manifest is not None else None
-    if ttl is None:
+    if ttl is None or not world.served:
+        # Where a resume waits to be served, somebody has asked for more.
         return (), again
     left = (run.updated_at + timedelta(seconds=ttl) - world.now).total_seconds()
     if left <= 0:
@@ -190,7 +207,7 @@ def _finished(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, .
 
 def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], float | None]:
     """Its process lives or is about to: leave it alone, unless it is silent or pending for too long."""
-    if checks.silent(world, pod):
+    if checks.silent(world, pod) and world.manifest is not None:
         gone = () if pod.deleting else (_delete(pod, "its runner is silent"),)
         return (*gone, StartRunner(run.run_id, run.epoch)), None
     limit = world.manifest.spec.pod.pending_timeout if world.manifest is not None else None
@@ -210,19 +227,29 @@ def _next_attempt(world: World, run: Run, pod: PodFacts | None) -> tuple[tuple[A
         # However its process ended: it had parked before.
         return (), None if run.wake_at is None else (run.wake_at - world.now).total_seconds()
     if run.epoch == 0:
-        return (StartRunner(run.run_id, 0),), None
+        return _started(world, run), None
     cause = _cause(world, run, pod)
     if cause.kind == "Unusable":
         return (_end(run, cause.reason, cause.message),), None
     note = checks.attempts_of(run)
     if note.epoch != run.epoch:
         if cause.kind == "Done" and run.head_seq > note.head_seq:
-            return (StartRunner(run.run_id, run.epoch),), None
-        # Another node's clock may be ahead, and a pause that begins in the future is a longer one.
-        ended_at = min(pod.ended_at or world.now, world.now) if pod is not None else world.now
-        note = checks.counted(run, cause, ended_at)
-        return (Annotate(run.run_id, {"attempts": checks.attempts_out(note)}),), None
+            return _started(world, run), None
+        return (_counted(world, run, pod, cause),), None
     return _after_pause(world, run, note)
+
+
+def _started(world: World, run: Run) -> tuple[Action, ...]:
+    """Start a runner, unless the spec that its pod is built from has faults."""
+    return () if world.manifest is None else (StartRunner(run.run_id, run.epoch),)
+
+
+def _counted(world: World, run: Run, pod: PodFacts | None, cause: checks.Cause) -> Annotate:
+    """Note how the attempt of the row's epoch ended."""
+    # Another node's clock may be ahead, and a pause that begins in the future is a longer one.
+    ended_at = min(pod.ended_at or world.now, world.now) if pod is not None else world.now
+    note = checks.counted(run, cause, ended_at)
+    return Annotate(run.run_id, {"attempts": checks.attempts_out(note)})
 
 
 def _cause(world: World, run: Run, pod: PodFacts | None) -> checks.Cause:
@@ -234,8 +261,9 @@ def _cause(world: World, run: Run, pod: PodFacts | None) -> checks.Cause:
 
 
 def _after_pause(world: World, run: Run, note: Attempts) -> tuple[tuple[Action, ...], float | None]:
-    # Where the spec has become unreadable the limits of one that says nothing hold.
-    restart = world.manifest.spec.restart if world.manifest is not None else Restart()
+    if world.manifest is None:
+        return (), None
+    restart = world.manifest.spec.restart
     if note.restarts > restart.limit:
         times = "time" if note.restarts == 1 else "times in a row"
         text = (
@@ -247,7 +275,7 @@ def _after_pause(world: World, run: Run, note: Attempts) -> tuple[tuple[Action, 
         doubled = restart.base_delay * 2.0 ** min(note.restarts - 1, _DOUBLINGS)
         crash_pause = min(doubled, restart.max_delay)
     left = _left(world.now, note.at, max(crash_pause, _gentle_pause(world, note)))
-    return ((StartRunner(run.run_id, run.epoch),), None) if left <= 0 else ((), left)
+    return (_started(world, run), None) if left <= 0 else ((), left)
 
 
 def _gentle_pause(world: World, note: Attempts) -> float:

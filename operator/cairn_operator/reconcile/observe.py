@@ -86,7 +86,7 @@ class Observer:
         if document is None or "deletionTimestamp" in facts.part(document, "metadata"):
             return None
         found = facts.workflow_object(document, now)
-        world = await self._with_spec(World(now, found, None), found)
+        world = self._with_spec(World(now, found, None), found)
         world = replace(
             world,
             pods=tuple(
@@ -99,16 +99,30 @@ class Observer:
 
     # -- the spec ----------------------------------------------
 
-    async def _with_spec(self, world: World, found: Object) -> World:
-        accepted, faults = await self._accepted(found)
-        if faults:
-            return replace(world, faults=faults)
+    def _with_spec(self, world: World, found: Object) -> World:
+        accepted = _kept(found)
         report = self._judged(found, accepted)
         if report.workflow is None:
             return replace(world, faults=report.faults)
         return replace(
             world, manifest=report.workflow, accepted=accepted, wanted=_wanted(found.uid, report.workflow)
         )
+
+    async def _with_code(self, world: World, source: str) -> World:
+        """Copy the code of `codeFrom`: only for a run that is still to be made, which keeps it for ever."""
+        found, accepted = world.workflow, world.accepted or {}
+        data = None
+        if _OBJECT_NAME.match(source):
+            data = await self.reader.config_map(found.namespace, source)
+        if data is None:
+            text = f'there is no ConfigMap "{source}" in {found.namespace}'
+            return replace(world, accepted=None, faults=(Fault("spec.codeFrom.configMap", text),))
+        spec = {key: value for key, value in facts.part(accepted, "spec").items() if key != "codeFrom"}
+        accepted = {**accepted, "spec": {**spec, "code": facts.part(data, "data")}}
+        report = self._judged(found, accepted)
+        if report.workflow is None:
+            return replace(world, accepted=None, faults=report.faults)
+        return replace(world, manifest=report.workflow, accepted=accepted)
 
     def _judged(self, found: Object, accepted: JSONObject) -> Report:
         """Validate a spec once for each of its generations: a large graph takes some tens of milliseconds."""
@@ -120,25 +134,6 @@ class Observer:
         if len(self._reports) > _REPORTS:
             del self._reports[next(iter(self._reports))]
         return report
-
-    async def _accepted(self, found: Object) -> tuple[JSONObject, tuple[Fault, ...]]:
-        """The document for a run's row: the object without what the cluster added, with its code in it."""
-        meta = facts.part(found.document, "metadata")
-        kept = {name: value for name, value in meta.items() if name in _KEPT}
-        notes = {k: v for k, v in facts.part(meta, "annotations").items() if k != _LAST_APPLIED}
-        kept = {name: value for name, value in {**kept, "annotations": notes}.items() if value}
-        document: JSONObject = {**found.document, "metadata": kept}
-        document.pop("status", None)
-        spec = facts.part(document, "spec")
-        source = facts.text(facts.part(spec, "codeFrom"), "configMap")
-        if not source or spec.get("code"):
-            return document, ()
-        data = await self.reader.config_map(found.namespace, source)
-        if data is None:
-            fault = Fault("spec.codeFrom.configMap", f'there is no ConfigMap "{source}" in {found.namespace}')
-            return document, (fault,)
-        with_code = {key: value for key, value in spec.items() if key != "codeFrom"}
-        return {**document, "spec": {**with_code, "code": facts.part(data, "data")}}, ()
 
     # -- the store ----------------------------------------------
 
@@ -171,8 +166,10 @@ class Observer:
         if run is not None and run.phase == "Waiting" and run.signals_pending:
             signals = await store.signals(run.run_id)
         origin = None
-        if world.manifest is not None and not served:
-            origin = await self._origin(world, world.manifest, store, run)
+        if (asked := world.manifest) is not None and not served:
+            if asked.spec.code_from is not None:
+                world = await self._with_code(world, asked.spec.code_from.config_map)
+            origin = await self._origin(world, asked, store, run)
         return replace(
             world,
             served=served,
@@ -215,6 +212,19 @@ class Observer:
             text = f"spec.resume.checkpoint: {row.id} belongs to another namespace or installation"
             return Origin(reason="OriginForeign", message=text)
         return Origin(row, run)
+
+
+def _kept(found: Object) -> JSONObject:
+    """The document for a run's row: the object without what the cluster added."""
+    meta = facts.part(found.document, "metadata")
+    notes = {k: v for k, v in facts.part(meta, "annotations").items() if k != _LAST_APPLIED}
+    kept = {name: value for name, value in meta.items() if name in _KEPT} | {"annotations": notes}
+    document: JSONObject = {
+        **found.document,
+        "metadata": {name: value for name, value in kept.items() if value},
+    }
+    document.pop("status", None)
+    return document
 
 
 async def _head(store: Store, run: Run | None) -> Checkpoint | None:

@@ -127,9 +127,9 @@ class World:
     now: datetime
     workflow: Object
     manifest: Workflow | None
-    """The Workflow as read, `codeFrom` already copied into `code`; None where it has faults."""
+    """The Workflow as read; None where it has faults. What pods are built from."""
     accepted: JSONObject | None = None
-    """The document that a new run's row is given; None where there are faults."""
+    """What a new run's row is given, `codeFrom` copied into `code`; None: no new run can be made of it."""
     faults: tuple[Fault, ...] = ()
     store: str = "default"
     """Name of the store that the spec asks for."""

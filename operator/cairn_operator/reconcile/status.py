@@ -37,6 +37,7 @@ FULL_NEXT = 32
 _MAX_ID, _MAX_STEP, _MAX_TASK, _MAX_NAME = 64, 45, 96, 128
 _NOT_IN_A_REASON = re.compile(r"[^A-Za-z0-9_,:]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_NO_POD = "the spec has faults, so no new pod is made; see the condition Accepted"
 _SUSPECT = "many runners look silent at once; the store is the likely cause, and none is replaced"
 
 
@@ -95,7 +96,7 @@ def _conditions(world: World, phase: str, pod: PodFacts | None) -> list[JSONValu
     reason, message = (run.reason, run.message) if run is not None else ("", "")
     accepted, degraded = _accepted(world), _degraded(world, pod)
     finished = run is not None and run.finished
-    stalled = _stalled(world, accepted)
+    stalled = _stalled(world, accepted, pod)
     settled = stalled is not None or finished or phase in ("Waiting", "Suspended")
     wanted: dict[str, tuple[str, str, str]] = {
         "Accepted": accepted,
@@ -121,10 +122,16 @@ def _accepted(world: World) -> tuple[str, str, str]:
     return "True", "Valid", ""
 
 
-def _stalled(world: World, accepted: tuple[str, str, str]) -> tuple[str, str] | None:
+def _stalled(world: World, accepted: tuple[str, str, str], pod: PodFacts | None) -> tuple[str, str] | None:
     """Why nothing will go on until a person changes something; None: something does, or all is done."""
     run = world.run
-    if world.store_error is not None or (run is not None and not run.finished):
+    if world.store_error is not None:
+        return None
+    if (
+        run is not None
+        and not run.finished
+        and (world.manifest is not None or (pod is not None and not pod.over))
+    ):
         return None
     if accepted[0] == "False":
         return accepted[1:]
@@ -146,12 +153,17 @@ def _degraded(world: World, pod: PodFacts | None) -> tuple[str, str, str]:
     found = (
         world.store_error,
         world.trouble,
+        ("ManifestInvalid", _NO_POD) if world.manifest is None and _unfinished(world.run) else None,
         _unserved(world),
         world.create_error,
         (pod.waiting, pod.waiting_message) if pod is not None and checks.stuck(pod) else None,
         ("StoreSuspect", _SUSPECT) if world.suspect else None,
     )
     return next((("True", *words) for words in found if words is not None), ("False", "Healthy", ""))
+
+
+def _unfinished(run: Run | None) -> bool:
+    return run is not None and not run.finished
 
 
 def _condition(world: World, name: str, status: str, reason: str, message: str) -> JSONObject:

@@ -51,6 +51,7 @@ def judge(cluster: Cluster, seen: World, plan: Plan) -> None:
             case DeleteWorkflow():
                 assert seen.run is not None
                 assert seen.run.finished
+                assert seen.served, "somebody asked for more"
                 assert cluster.spec.get("ttlAfterFinished")
                 assert (cluster.now - seen.run.updated_at).total_seconds() >= HOUR
             case Hold() | ReleaseHold() | Annotate():
@@ -70,6 +71,7 @@ def judge_start(cluster: Cluster, seen: World, action: StartRunner) -> None:
     assert (action.run_id, action.expected_epoch) == (run.run_id, run.epoch)
     assert not run.finished, "a finished run gets no pod"
     assert not cluster.spec.get("suspend"), "suspended: nothing starts"
+    assert not cluster.broken, "a pod is built from an accepted spec"
     own = cluster.own_pod(seen)
     if own is not None and not own.facts.over:
         assert own.facts.running_since is not None
@@ -97,6 +99,7 @@ def judge_end(cluster: Cluster, seen: World, action: EndRun) -> None:
             assert not cluster.broken
             assert seen.wanted not in cluster.rows
         case "CrashLoop":
+            assert not cluster.broken
             assert run.run_id in cluster.tainted or crashes_in_a_row(cluster, run) > limit(cluster)
         case "PendingTimeout":
             assert own is not None
@@ -131,7 +134,7 @@ def crashes_in_a_row(cluster: Cluster, run: Run) -> int:
 
 def limit(cluster: Cluster) -> int:
     """Crashes in a row that are allowed."""
-    restart = None if cluster.broken else cluster.spec.get("restart")
+    restart = cluster.spec.get("restart")
     return restart["limit"] if restart else 5
 
 
@@ -191,6 +194,8 @@ def judge_rest(cluster: Cluster, seen: World, plan: Plan) -> None:
         assert plan.again_seconds is not None
         return
     if run.phase == "Waiting" and run.wake_at is None and not cluster.signals:
+        return
+    if cluster.broken:
         return
     assert plan.again_seconds is not None, "nobody will start its runner"
     assert plan.again_seconds > 0

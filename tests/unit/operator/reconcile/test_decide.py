@@ -27,7 +27,7 @@ from tests.unit.operator.reconcile.builders import (
     world,
 )
 
-from cairn_operator.reconcile.decide import LOOK_AGAIN_SECONDS, STORE_PAUSE_SECONDS
+from cairn_operator.reconcile.decide import CODE_PAUSE_SECONDS, LOOK_AGAIN_SECONDS, STORE_PAUSE_SECONDS
 from cairn_operator.reconcile.state import (
     Annotate,
     CreateRun,
@@ -47,6 +47,7 @@ from cairn_runtime.store.base import Wait
 RESUME = {"resume": {"checkpoint": "cp-2", "nonce": "1"}}
 CHILD = run_id_for(UID, "1")
 START = (StartRunner(RUN, 1),)
+SUSPEND = {"suspend": True}
 
 
 def kinds(seen):
@@ -174,10 +175,29 @@ def test_an_unknown_checkpoint_touches_nothing(row):
 
 
 def test_a_broken_spec_makes_nothing_and_stops_nothing():
-    """A run that was accepted before goes on."""
+    """A runner that lives goes on, even a silent one; a pod is built from an accepted spec only."""
     assert plan(broken()).actions == ()
     assert plan(broken(run=started(), pods=(pod(),))).actions == ()
-    assert plan(broken(run=run())).actions == (StartRunner(RUN, 0),)
+    assert plan(broken(run=started(), pods=(pod(),), quiet_seconds=99.0)).actions == ()
+    assert plan(broken(run=run())).actions == ()
+    assert plan(broken(run=noted(started()), pods=(ended(137),))).actions == ()
+    assert plan(broken(run=started(head_seq=1), pods=(ended(0, word()),))).actions == ()
+
+
+def test_how_a_runner_ended_is_counted_whatever_the_spec():
+    """Its pod may be gone when the spec is mended."""
+    assert kinds(broken(run=started(), pods=(ended(137),))) == ["Annotate"]
+
+
+def test_code_that_is_not_there_yet_is_looked_for_again():
+    """Nobody rings for a ConfigMap; and the run that there is goes on meanwhile."""
+    spec = {"codeFrom": {"configMap": "code"}}
+
+    assert plan(world(spec, accepted=None)).again_seconds == CODE_PAUSE_SECONDS
+    old = world(spec, accepted=None, run=noted(started(), at=ago(900).isoformat()), served=False)
+    assert plan(old).actions == START
+    live = world(spec, accepted=None, run=started(), served=False, pods=(pod(),))
+    assert plan(live).again_seconds == CODE_PAUSE_SECONDS
 
 
 def test_without_the_store_nothing_is_done():
@@ -377,11 +397,11 @@ def test_disruptions_never_fail_a_run():
     assert plan(world({"restart": {"limit": 0}}, run=row)).actions == START
 
 
-def test_a_run_whose_spec_became_unreadable_still_has_limits():
-    """Those of a spec that says nothing."""
-    row = noted(started(), restarts=6, at=ago(900).isoformat())
+def test_no_run_is_given_up_by_limits_that_nobody_wrote():
+    """The limits of a spec that cannot be read are not known."""
+    row = noted(started(), restarts=99, at=ago(900).isoformat())
 
-    assert kinds(broken({"restart": {"limit": 99}}, run=row, pods=(ended(137),))) == ["EndRun"]
+    assert plan(broken({"restart": {"limit": 1}}, run=row, pods=(ended(137),))).actions == ()
 
 
 @pytest.mark.parametrize(
@@ -461,7 +481,7 @@ def test_a_due_run_whose_runner_parks_again_is_not_started_in_a_loop():
 )
 def test_a_suspended_workflow_starts_nothing(make, row):
     """Whatever else is in the spec."""
-    assert plan(make({"suspend": True}, run=row, served=True)).actions == ()
+    assert set(kinds(make(SUSPEND, run=row, served=True))) <= {"Annotate"}
 
 
 def test_suspending_drains_the_runner_once():
@@ -470,7 +490,7 @@ def test_suspending_drains_the_runner_once():
 
     assert [(a.name, a.grace_seconds) for a in told] == [(pod().name, None)]
     assert plan(world({"suspend": True}, run=started(), pods=(pod(deleting=True),))).actions == ()
-    assert plan(world({"suspend": True}, run=started(), pods=(ended(0, word()),))).actions == ()
+    assert kinds(world(SUSPEND, run=started(), pods=(ended(0, word()),))) == ["Annotate"]
 
 
 # -- finished ----------------------------------------------
@@ -481,6 +501,28 @@ def test_suspending_drains_the_runner_once():
 def test_a_finished_run_is_left_alone(phase, facts):
     """Whatever its pod says: the row is what happened."""
     assert plan(world(run=started(phase=phase), pods=(facts,) if facts else ())).actions == ()
+
+
+def test_how_a_drained_runner_ended_is_counted_while_the_workflow_is_suspended():
+    """Later its pod would look like one that vanished, and people would read so."""
+    gone = world(SUSPEND, run=started())
+    (note,) = plan(gone).actions
+
+    assert note.changes["attempts"]["epoch"] == 1
+    assert note.changes["attempts"]["cause"] == ""
+    assert plan(world(SUSPEND, run=noted(started()))).actions == ()
+    assert plan(world(SUSPEND, run=run())).actions == ()
+    crashed = plan(world(SUSPEND, run=started(), pods=(ended(137),))).actions[0]
+    assert crashed.changes["attempts"]["restarts"] == 1
+    assert kinds(world(SUSPEND, run=started(), pods=(ended(78, word("RunnerTooOld", "x")),))) == ["EndRun"]
+
+
+def test_a_finished_workflow_stays_while_a_resume_waits_to_be_served():
+    """Somebody has asked for more, and only made a mistake in it."""
+    spec = {**RESUME, "ttlAfterFinished": "1s"}
+    origin = Origin(reason="CheckpointNotFound", message="no such")
+
+    assert plan(world(spec, run=started(phase="Succeeded"), served=False, origin=origin)).actions == ()
 
 
 def test_a_finished_workflow_goes_when_its_time_is_over():

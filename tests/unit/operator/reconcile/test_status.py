@@ -80,7 +80,13 @@ KSTATUS = {
     "cancelled: at rest": (world(run=started(phase="Cancelled")), "False", "False"),
     "failed: a person must act": (world(run=started(phase="Failed")), "False", "True"),
     "a broken spec before any run: a person must act": (broken(), "False", "True"),
-    "a broken spec, and a run goes on": (broken(run=started()), "True", "False"),
+    "a broken spec, and a runner goes on": (broken(run=started(), pods=(pod(),)), "True", "False"),
+    "a broken spec, and no runner: a person must act": (broken(run=started()), "False", "True"),
+    "code that is not there, and a run goes on": (
+        world(run=started(), served=False, accepted=None, faults=(FAULT,)),
+        "True",
+        "False",
+    ),
     "a broken spec after the end: a person must act": (
         broken(run=started(phase="Succeeded")),
         "False",
@@ -124,6 +130,7 @@ DEGRADED = {
         {"pods": (pod(running_since=None, waiting="ImagePullBackOff", waiting_message="no image"),)},
         "ImagePullBackOff",
     ),
+    "a spec that became broken": ({"manifest": None, "faults": (FAULT,)}, "ManifestInvalid"),
     "a store that is suspected": ({"suspect": True}, "StoreSuspect"),
     "nothing": ({}, None),
 }
