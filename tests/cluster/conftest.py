@@ -1,19 +1,24 @@
 """The law of the cluster tests: a real Kubernetes, waited for by conditions, never by sleep.
 
 `make test-cluster` sees that a cluster is there.  A test asks for `namespace` (or `restricted_namespace`) and
-gets a `Cluster` that speaks for a fresh one.  What there is to know of a test that fails is kept in
-`build/cluster-failures/<test>`.
+gets a `Cluster` that speaks for a fresh one; one that asks for `installed` finds Cairn in it: an operator of
+its own, a store, and a witness to which steps tell that they begin.
+What there is to know of a test that fails is kept in `build/cluster-failures/<test>`.
+After each test that had an operator, no committed task may have begun again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator
 
 import pytest
+from tests.cluster import installations
 from tests.cluster.harness.choosing import present
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.failures import folder_for
-from tests.cluster.harness.places import places
+from tests.cluster.harness.places import CHECKOUT, places
+from tests.cluster.installations import IMAGE, SERVERS, SERVERS_IMAGE, Installation
 
 PATIENCE_SECONDS = 300
 RESTARTS = "restarts_cluster"
@@ -39,11 +44,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Keep what there is to know of a test that failed, while its namespace is still there."""
     report = yield
     if report.failed:
-        clusters = [found for found in getattr(item, "funcargs", {}).values() if isinstance(found, Cluster)]
+        found = getattr(item, "funcargs", {}).values()
+        clusters = [one.namespace if isinstance(one, Installation) else one for one in found]
+        clusters = [one for one in clusters if isinstance(one, Cluster)]
         if clusters:
             folder = folder_for(item.nodeid)
-            for found in clusters:
-                found.collect(folder / found.namespace)
+            for cluster in clusters:
+                cluster.collect(folder / cluster.namespace)
             report.sections.append(("cluster", f"objects, Kubernetes Events and logs are in {folder}"))
     return report
 
@@ -66,3 +73,44 @@ def restricted_namespace(cluster: Cluster) -> Iterator[Cluster]:
     """A fresh namespace where pods must follow the strictest of the security standards."""
     with cluster.new_namespace(restricted=True) as inside:
         yield inside
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster) -> None:
+    """Cairn's image, of this checkout, and the servers' one are on the nodes."""
+    cluster.build_image(SERVERS_IMAGE, SERVERS / "Dockerfile", context=SERVERS)
+    cluster.build_image(IMAGE, CHECKOUT / "Dockerfile")
+
+
+@pytest.fixture(scope="session")
+def defined(cluster: Cluster) -> None:
+    """The cluster knows the kinds, as they are in this checkout."""
+    cluster.kubectl("apply", f"--filename={CHECKOUT / 'crds'}")
+    for kind in ("workflows", "checkpoints"):
+        cluster.wait(f"crd/{kind}.cairn.dev", "condition=Established")
+
+
+@pytest.fixture(scope="session")
+def postgres(cluster: Cluster, images: None) -> Iterator[str]:
+    """The URL of a Postgres for all tests; each takes a schema of its own."""
+    with cluster.new_namespace() as namespace:
+        yield installations.start_postgres(namespace)
+
+
+@pytest.fixture
+def store_url(postgres: str, namespace: Cluster) -> str:
+    """Where the runs of this test are kept; a module may name another store."""
+    return f"{postgres}?schema={namespace.namespace.replace('-', '_')}"
+
+
+@pytest.fixture
+def installed(namespace: Cluster, images: None, defined: None, store_url: str) -> Iterator[Installation]:
+    """Cairn in the namespace of this test: store, witness, operator."""
+    installation = Installation(namespace)
+    namespace.apply(json.dumps(installations.secret(store_url)))
+    namespace.apply(installations.witness_manifests())
+    installation.start()
+    namespace.wait("pod/witness", "condition=Ready")
+    yield installation
+    installation.release()
+    assert installation.repeated() == []

@@ -1,0 +1,296 @@
+"""An operator of a test's own, in the test's namespace, with a store and a witness.
+
+The manifests are those of `examples/cluster`, changed only where a test must: the image's name, the
+namespace, and rights and watches for that one namespace, so that no test sees another one's operator.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+from tests.cluster.harness.cluster import Cluster, Object
+from tests.cluster.harness.places import CHECKOUT
+
+IMAGE = "localhost/cairn:test"
+SERVERS_IMAGE = "localhost/cairn-servers:test"
+MANIFESTS = CHECKOUT / "examples" / "cluster"
+SERVERS = Path(__file__).parent / "servers"
+OPERATOR = "cairn-operator"
+STORE_SECRET = "cairn-store-default"
+ASK = """
+import sys, urllib.request
+url, body = sys.argv[1:]
+print(urllib.request.urlopen(urllib.request.Request(url, body.encode() or None)).read().decode())
+"""
+
+WITNESS = """
+apiVersion: v1
+kind: Service
+metadata: {name: witness}
+spec: {selector: {app: witness}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: witness, labels: {app: witness}}
+spec:
+  terminationGracePeriodSeconds: 0
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: witness
+      image: IMAGE
+      imagePullPolicy: IfNotPresent
+      command: [python, -u, /witness/witness.py]
+      env: [{name: CAIRN_STORE_URL, valueFrom: {secretKeyRef: {name: cairn-store-default, key: url}}}]
+      readinessProbe: {httpGet: {path: /begun, port: 8080}, periodSeconds: 1}
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: program, mountPath: /witness}]
+  volumes: [{name: program, configMap: {name: witness}}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One operator with what belongs to it."""
+
+    namespace: Cluster
+    environ: dict[str, str] = field(default_factory=dict)
+    """Settings of the operator beside those of the example."""
+
+    # -- the operator ----------------------------------------------
+
+    def start(self, **environ: str) -> None:
+        """Apply the operator's manifests, with further settings, and wait until it is on duty."""
+        self.namespace.apply(
+            yaml.safe_dump_all(operator_manifests(self.namespace.namespace, self.environ | environ))
+        )
+        self.namespace.kubectl("rollout", "status", f"deployment/{OPERATOR}", "--timeout=60s")
+
+    def scale(self, replicas: int) -> None:
+        """Have so many operators; with none, wait until the last one is gone."""
+        self.namespace.kubectl("scale", f"deployment/{OPERATOR}", f"--replicas={replicas}")
+        if replicas:
+            self.namespace.kubectl("rollout", "status", f"deployment/{OPERATOR}", "--timeout=60s")
+        else:
+            self.namespace.kubectl(
+                "wait",
+                "pod",
+                f"--selector=app.kubernetes.io/name={OPERATOR}",
+                "--for=delete",
+                "--timeout=60s",
+            )
+
+    def operators(self) -> list[str]:
+        """Names of the operator's pods."""
+        listed = self.namespace.kubectl(
+            "get", "pods", f"--selector=app.kubernetes.io/name={OPERATOR}", "--output=name"
+        )
+        return [line.removeprefix("pod/") for line in listed.split()]
+
+    def kill_operator(self) -> None:
+        """End the operator's process as a crash would; its container is started again by the cluster."""
+        for pod in self.operators():
+            self.namespace.kill(pod, signal.SIGKILL)
+
+    # -- Workflows ----------------------------------------------
+
+    def apply(self, document: Object | str) -> None:
+        """Apply a Workflow."""
+        self.namespace.apply(document if isinstance(document, str) else json.dumps(document))
+
+    def patch(self, name: str, spec: Object) -> None:
+        """Change a Workflow's spec as a person does."""
+        self.namespace.kubectl(
+            "patch", f"cwf/{name}", "--type=merge", f"--patch={json.dumps({'spec': spec})}"
+        )
+
+    def resume(self, name: str, checkpoint: str, nonce: str, **more: Any) -> None:
+        """Ask for a fork by patch."""
+        self.patch(name, {"resume": {"checkpoint": checkpoint, "nonce": nonce, **more}})
+
+    def phase(self, name: str, phase: str, *, seconds: float = 60.0) -> Object:
+        """Wait until a Workflow is in a phase; answer it."""
+        return self.namespace.until(
+            f"workflows.cairn.dev/{name}", lambda found: status(found).get("phase") == phase, seconds=seconds
+        )
+
+    def condition(self, name: str, kind: str, reason: str, *, seconds: float = 60.0) -> Object:
+        """Wait until a condition is true for a reason; answer the condition."""
+        found = self.namespace.until(
+            f"workflows.cairn.dev/{name}",
+            lambda seen: condition_of(seen, kind).get("reason") == reason,
+            seconds=seconds,
+        )
+        return condition_of(found, kind)
+
+    def workflow(self, name: str) -> Object:
+        """A Workflow as it is now."""
+        return self.namespace.get(f"cwf/{name}")
+
+    def runners(self, name: str) -> list[Object]:
+        """The pods of a Workflow that are there, by epoch."""
+        found = self.namespace.kubectl(
+            "get", "pods", f"--selector=cairn.dev/workflow={name}", "--output=json"
+        )
+        return sorted(
+            json.loads(found)["items"], key=lambda pod: int(pod["metadata"]["labels"]["cairn.dev/epoch"])
+        )
+
+    def runner(self, name: str) -> str:
+        """The name of the pod that a Workflow's status names."""
+        pod: str = status(self.workflow(name))["pod"]
+        return pod
+
+    # -- the store ----------------------------------------------
+
+    def cairn(self, *arguments: str) -> Any:
+        """What the command line answers from the store of this namespace."""
+        said = self.namespace.exec("witness", "cairn", *arguments, "--output=json")
+        return json.loads(said)
+
+    def state(self, what: str) -> Any:
+        """The state of a Workflow's newest run, or of a run."""
+        return self.cairn("state", what)
+
+    def checkpoints(self, what: str) -> list[Any]:
+        """Headers of a run's checkpoints, newest first."""
+        found: list[Any] = self.cairn("checkpoints", what)
+        return found
+
+    # -- the witness ----------------------------------------------
+
+    def hold(self, *tasks: str) -> None:
+        """Let these tasks begin but not go on."""
+        self._ask("/hold", {"tasks": tasks})
+
+    def release(self, *tasks: str) -> None:
+        """Let tasks go on; without a name all."""
+        self._ask("/release", {"tasks": tasks})
+
+    def begun(self, task: str = "", *, times: int = 1, seconds: float = 60.0) -> list[Any]:
+        """Wait until a task has begun so many times; answer all its beginnings; without a task those of all.
+
+        Raises:
+            TimeoutError: it has not.
+        """
+        query = urlencode({"task": task, "count": times, "seconds": seconds})
+        found: list[Any] = self._ask(f"/begun?{query}" if task else "/begun")
+        of_task = [one for one in found if not task or one["task"] == task]
+        if task and len(of_task) < times:
+            raise TimeoutError(f"{task} began {len(of_task)} times, not {times}, within {seconds:g} s")
+        return of_task
+
+    def repeated(self) -> list[str]:
+        """Tasks that began again in an epoch after the one in which they were committed."""
+        found = []
+        committed: dict[str, dict[str, int]] = {}
+        for one in self.begun():
+            if one["run"] not in committed:
+                committed[one["run"]] = {task_of(row): row["epoch"] for row in self._rows(one["run"])}
+            epoch = committed[one["run"]].get(one["task"])
+            if epoch is not None and one["epoch"] > epoch:
+                where = f"committed in epoch {epoch}, began in {one['epoch']}"
+                found.append(f"{one['task']} of {one['run']}: {where}")
+        return found
+
+    def _rows(self, run: str) -> Iterable[Any]:
+        known = {row["run"] for row in self.cairn("runs")}
+        return self.checkpoints(run) if run in known else ()
+
+    def _ask(self, path: str, said: Any = None) -> Any:
+        body = "" if said is None else json.dumps(said)
+        answer = self.namespace.kubectl(
+            "exec",
+            "witness",
+            "--",
+            "python",
+            "-c",
+            ASK,
+            f"http://127.0.0.1:8080{path}",
+            body,
+            timeout_seconds=300,
+        )
+        return json.loads(answer)
+
+
+def task_of(row: Any) -> str:
+    """The task that a checkpoint was written after."""
+    return f"{row['step']}#{row['visit']}" + ("" if row["item"] is None else f"[{row['item']}]")
+
+
+def status(found: Object) -> Object:
+    """The status of an object; empty where nobody has written it."""
+    return found.get("status") or {}
+
+
+def condition_of(found: Object, kind: str) -> Object:
+    """A condition that is true; empty where it is not."""
+    return next(
+        (
+            one
+            for one in status(found).get("conditions", [])
+            if one["type"] == kind and one["status"] == "True"
+        ),
+        {},
+    )
+
+
+def manifests(name: str) -> list[Object]:
+    """The objects of a file of `examples/cluster`, with the images of the tests."""
+    text = (MANIFESTS / name).read_text().replace("cairn:dev", IMAGE).replace("postgres:17", SERVERS_IMAGE)
+    return list(yaml.safe_load_all(text))
+
+
+def operator_manifests(namespace: str, environ: dict[str, str]) -> list[Object]:
+    """The operator's objects for one namespace: its cluster-wide rights become rights there."""
+    found = []
+    for document in manifests("operator.yaml"):
+        if document["kind"] == "Namespace":
+            continue
+        document["metadata"]["namespace"] = namespace
+        if document["kind"] in ("ClusterRole", "ClusterRoleBinding"):
+            document["kind"] = document["kind"].removeprefix("Cluster")
+        if "roleRef" in document:
+            document["roleRef"]["kind"] = "Role"
+            document["subjects"][0]["namespace"] = namespace
+        if document["kind"] == "Deployment":
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            own = {"CAIRN_NAMESPACES": namespace, "CAIRN_INSTALLATION": namespace, **environ}
+            kept = [one for one in container["env"] if one["name"] not in own]
+            container["env"] = kept + [{"name": name, "value": value} for name, value in own.items()]
+        found.append(document)
+    return found
+
+
+def secret(url: str) -> Object:
+    """The Secret that names the store of a namespace."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": STORE_SECRET},
+        "stringData": {"url": url},
+    }
+
+
+def witness_manifests() -> str:
+    """The pod that steps tell, and in which the command line is at hand."""
+    program = {"witness.py": (SERVERS / "witness.py").read_text()}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "witness"}, "data": program}
+    return WITNESS.replace("IMAGE", IMAGE) + "---\n" + yaml.safe_dump(config)
+
+
+def start_postgres(namespace: Cluster) -> str:
+    """Start the Postgres of the examples in a namespace; answer its URL."""
+    found = [document for document in manifests("postgres.yaml") if document["kind"] != "Namespace"]
+    for document in found:
+        document["metadata"]["namespace"] = namespace.namespace
+    namespace.apply(yaml.safe_dump_all(found))
+    namespace.kubectl("rollout", "status", "deployment/postgres", "--timeout=60s")
+    return f"postgresql://cairn@postgres.{namespace.namespace}/cairn"
