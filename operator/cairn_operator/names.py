@@ -28,8 +28,32 @@ EPOCH_LABEL = f"{GROUP}/epoch"
 """Epoch that a pod was made for."""
 
 PIN_ANNOTATION = f"{GROUP}/pin"
-"""`true` on a Checkpoint keeps it from every prune."""
+"""`true` on a Checkpoint keeps it from every prune; taking it away lets it go again."""
+PINNED_ANNOTATION = f"{GROUP}/pinned"
+"""The operator's own note on a Checkpoint: `true` where object and store last agreed that it is pinned."""
 
 STORE_SECRET_PREFIX = "cairn-store-"  # noqa: S105 - the name of a Secret, not what is in it
 """A runner reads the URL of store `x` from key `url` of the Secret `cairn-store-x` of its own namespace."""
 STORE_SECRET_KEY = "url"  # noqa: S105 - the same
+
+WRITES = (
+    "create_run",
+    "hold",
+    "release_hold",
+    "claim_to_end",
+    "end_run",
+    "annotate",
+    "claim",
+    "create_pod",
+    "delete_pod",
+    "delete_workflow",
+    "status",
+    "event",
+    "pin",
+    "unpin",
+    "create_checkpoint",
+    "mark_checkpoint",
+    "delete_checkpoint",
+    "delete_run",
+)
+"""Every write of the operator but those to its Lease: where a test may end the process."""

@@ -64,11 +64,12 @@ class Operator:
         self._lease = Lease(
             cluster, settings.lease_namespace, settings.lease, settings.identity, time.monotonic
         )
+        self._between = FaultPoint(settings.die_at) if settings.die_at is not None else _nothing
         self._stores = Stores(settings.stores, hide=hide)
         self._queue = Queue()
         self._pulse = Pulse(self._stores, self._queue.ring, time.monotonic)
         self._freshness = Freshness(time.monotonic)
-        self._showing = Showing(cluster, self._stores, time.monotonic)
+        self._showing = Showing(cluster, self._stores, time.monotonic, self._between)
         self._reconciler = self._make_reconciler(cluster, version)
         self._watches = Watches(self._ring, asyncio.get_running_loop(), settings.namespaces)
         self._rounds = self._make_rounds(cluster)
@@ -140,11 +141,10 @@ class Operator:
     def _make_reconciler(self, cluster: Cluster, version: str) -> Reconciler:
         settings = self._settings
         defaults = PodDefaults(settings.image, settings.pull_policy)
-        between = FaultPoint(settings.die_at) if settings.die_at is not None else _nothing
         return Reconciler(
             Observer(cluster, self._stores, settings.installation, self._pulse),
-            Actor(cluster, self._stores, defaults, version, between),
-            Telling(cluster, settings.identity),
+            Actor(cluster, self._stores, defaults, version, self._between),
+            Telling(cluster, settings.identity, self._between),
             self._pulse,
             self._queue,
             keeping=Keeping(settings.installation, settings.finished_pods, settings.finished_pods_seconds),
@@ -192,8 +192,10 @@ class Operator:
 
     def _ring(self, ring: Ring) -> None:
         self._freshness.told(ring.kind, ring.version)
-        if ring.owner_uid:
-            self._showing.touch(ring.owner_uid)
+        if ring.kind == CHECKPOINT_KIND:
+            if not ring.news:
+                return  # we wrote it ourselves: a pass for each would make the next ones
+            self._showing.touch(ring.owner_uid, at_once=ring.news == "pin")
         if ring.key.name:
             self._queue.ring(ring.key)
 

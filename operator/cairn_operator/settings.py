@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from cairn_operator.names import WRITES
 from cairn_runtime.errors import Fault, SettingsInvalid
 from cairn_runtime.model.durations import parse_duration
 
@@ -179,6 +180,6 @@ def _level(text: str) -> str:
 
 def _die_at(text: str) -> DieAt | None:
     match = _FAULT.match(text)
-    if match is None:
-        raise ValueError(f'"{text}" is not a write; it is a name such as create_pod, or create_pod:2')
+    if match is None or match["name"] not in WRITES:
+        raise ValueError(f'"{text}" is not a write; it is one of {", ".join(WRITES)}, or create_pod:2')
     return DieAt(match["name"], int(match["count"] or 1))

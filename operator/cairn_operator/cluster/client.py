@@ -157,6 +157,24 @@ class Cluster:
         except ApiGone:
             return
 
+    async def annotate(
+        self, kind: str, namespace: str, name: str, resource_version: str, changes: Mapping[str, str | None]
+    ) -> None:
+        """Change annotations of an object as it was read; null takes one away.
+
+        Raises:
+            ApiConflict: it has changed since.
+            ApiGone: it is not there any more.
+        """
+        meta: JSONObject = {"resourceVersion": resource_version, "annotations": dict(changes)}
+        await self._ask(
+            "PATCH",
+            _path(kind, namespace, name),
+            {"fieldManager": FIELD_MANAGER},
+            {"metadata": meta},
+            content_type="application/merge-patch+json",
+        )
+
     async def apply_status(
         self, namespace: str, name: str, resource_version: str, status: JSONObject
     ) -> None:

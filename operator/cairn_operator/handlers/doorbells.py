@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import kopf
 
@@ -15,11 +15,14 @@ from cairn_operator.names import (
     CHECKPOINT_KIND,
     CHECKPOINT_PLURAL,
     GROUP,
+    PIN_ANNOTATION,
+    PINNED_ANNOTATION,
     VERSION,
     WORKFLOW_KIND,
     WORKFLOW_LABEL,
     WORKFLOW_PLURAL,
 )
+from cairn_operator.reconcile.projection import says
 from cairn_operator.reconcile.workqueue import Key
 
 SERVER_SECONDS, CLIENT_SECONDS, REQUEST_SECONDS = 240, 300, 20
@@ -37,6 +40,8 @@ class Ring(NamedTuple):
     """The object's resourceVersion: proves that its watch lives."""
     owner_uid: str = ""
     """Uid of the Workflow that a Checkpoint belongs to."""
+    news: Literal["", "pin", "gone"] = ""
+    """What a Checkpoint tells that its Workflow's next pass would not: all others are our own writes."""
 
 
 class Bell(Protocol):
@@ -65,8 +70,9 @@ def doorbells(bell: Bell) -> kopf.OperatorRegistry:
         bell(Ring("Pod", _key(meta, _labelled(meta)), _version(meta)))
 
     @kopf.on.event(GROUP, VERSION, CHECKPOINT_PLURAL, registry=registry, id="checkpoint")
-    async def checkpoint(meta: Mapping[str, Any], **_: object) -> None:
-        bell(Ring(CHECKPOINT_KIND, _key(meta, _labelled(meta)), _version(meta), _owner(meta)))
+    async def checkpoint(meta: Mapping[str, Any], type: str | None, **_: object) -> None:  # noqa: A002 - kopf's word
+        news = _news(meta, type)
+        bell(Ring(CHECKPOINT_KIND, _key(meta, _labelled(meta)), _version(meta), _owner(meta), news))
 
     return registry
 
@@ -104,6 +110,18 @@ def _labelled(meta: Mapping[str, Any]) -> object:
 
 def _version(meta: Mapping[str, Any]) -> str:
     return str(meta.get("resourceVersion") or "")
+
+
+def _news(meta: Mapping[str, Any], happened: str | None) -> Literal["", "pin", "gone"]:
+    if happened == "DELETED":
+        return "gone"
+    notes = meta.get("annotations")
+    pin, noted = (
+        (notes.get(PIN_ANNOTATION), notes.get(PINNED_ANNOTATION))
+        if isinstance(notes, Mapping)
+        else (None, None)
+    )
+    return "" if says(pin, noted, pinned=noted == "true") else "pin"
 
 
 def _owner(meta: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cairn_operator.names import EPOCH_LABEL, PIN_ANNOTATION, RUN_LABEL
+from cairn_operator.names import EPOCH_LABEL, PIN_ANNOTATION, PINNED_ANNOTATION, RUN_LABEL
 from cairn_operator.reconcile.projection import Shown
 from cairn_operator.reconcile.state import Ended, Object, PodFacts, PodPhase
 from cairn_operator.resources.pods import CONTAINER
@@ -84,10 +84,17 @@ def pod_facts(document: JSONObject, now: datetime) -> PodFacts:
 
 def shown_checkpoint(document: JSONObject) -> Shown:
     """Read a Checkpoint object."""
-    meta = part(document, "metadata")
-    pin = part(meta, "annotations").get(PIN_ANNOTATION)
-    identity = text(part(document, "spec"), "id")
-    return Shown(text(meta, "name"), text(meta, "uid"), identity, pin if isinstance(pin, str) else None)
+    meta, spec = part(document, "metadata"), part(document, "spec")
+    notes = part(meta, "annotations")
+    return Shown(
+        text(meta, "name"),
+        text(meta, "uid"),
+        text(spec, "id"),
+        pin=_said(notes, PIN_ANNOTATION),
+        noted=_said(notes, PINNED_ANNOTATION),
+        run_id=text(spec, "run"),
+        resource_version=text(meta, "resourceVersion"),
+    )
 
 
 def is_owned(document: JSONObject, uid: str) -> bool:
@@ -111,6 +118,11 @@ def text(document: JSONObject, name: str) -> str:
 def items(value: JSONValue) -> list[JSONObject]:
     """The objects of a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _said(notes: JSONObject, name: str) -> str | None:
+    value = notes.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _ended(terminated: JSONObject) -> Ended:

@@ -2,8 +2,18 @@
 
 Shown are the newest `keepLast` checkpoints over all runs of the Workflow, at most 50, and the pinned ones; an
 object that fell out of that is deleted, which harms nothing; so is a copy that somebody has made of one.
-A person pins with the annotation `cairn.dev/pin`: `true` pins the checkpoint in the store, `false` lets it
-go, none leaves it as it is, because it may have been pinned elsewhere.
+
+Pins are said in two places: by the annotation `cairn.dev/pin` on an object, and in the store (`cairn pin`).
+A note on the object (`cairn.dev/pinned`) keeps on what both agreed last, so that it can be told who spoke
+since; whoever did wins, and then both are brought in line:
+
+    note    annotation    store
+    true    true          pinned        nothing to do
+    true    taken away    pinned        a person lets it go: it goes in the store
+    true    true          not pinned    it was let go in the store: annotation and note go
+    none    true          not pinned    a person pins it: it is pinned in the store, and noted
+    none    none          pinned        it was pinned in the store: annotation and note are set
+    any     false         pinned        a person lets it go, in so many words
 """
 
 from __future__ import annotations
@@ -27,7 +37,11 @@ class Shown:
     uid: str
     checkpoint_id: str
     pin: str | None = None
-    """Value of the annotation."""
+    """Value of the annotation that people set."""
+    noted: str | None = None
+    """Value of our own note beside it."""
+    run_id: str = ""
+    resource_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +53,12 @@ class Projection:
     delete: tuple[Shown, ...] = ()
     pin: tuple[str, ...] = ()
     unpin: tuple[str, ...] = ()
+    mark: tuple[tuple[Shown, bool], ...] = ()
+    """Objects whose annotation and note are to say whether they are pinned."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.create or self.delete or self.pin or self.unpin)
+        return bool(self.create or self.delete or self.pin or self.unpin or self.mark)
 
 
 def project(
@@ -56,23 +72,40 @@ def project(
     objects = {item.checkpoint_id: item for item in listed}
     copies = [item for item in listed if objects[item.checkpoint_id] is not item]
     kept = {row.id: row for row in pinned}
-    asked = {item.checkpoint_id for item in objects.values() if item.pin == "true"}
-    refused = {item.checkpoint_id for item in objects.values() if item.pin == "false"}
+    pins = {key: is_pinned(item, stored=key in kept) for key, item in objects.items()}
     wanted = {row.id: row for row in islice(newest, min(keep_last, MAX_SHOWN))}
     wanted |= {
-        row.id: row for row in islice((row for row in kept.values() if row.id not in refused), MAX_PINNED)
+        row.id: row for row in islice((row for row in kept.values() if pins.get(row.id, True)), MAX_PINNED)
     }
+    stays = {key: item for key, item in objects.items() if key in wanted or pins[key]}
     return Projection(
         create=tuple(
             sorted((row for row in wanted.values() if row.id not in objects), key=_age, reverse=True)
         ),
-        delete=(
-            *(item for key, item in objects.items() if key not in wanted and key not in asked),
-            *copies,
+        delete=(*(item for key, item in objects.items() if key not in stays), *copies),
+        pin=tuple(sorted(key for key, pinned in pins.items() if pinned and key not in kept)),
+        unpin=tuple(sorted(key for key, pinned in pins.items() if not pinned and key in kept)),
+        mark=tuple(
+            (item, pins[key])
+            for key, item in stays.items()
+            if not says(item.pin, item.noted, pinned=pins[key])
         ),
-        pin=tuple(sorted(asked - kept.keys())),
-        unpin=tuple(sorted(refused & kept.keys())),
     )
+
+
+def is_pinned(item: Shown, *, stored: bool) -> bool:
+    """Whether a checkpoint is to be pinned: who changed something since both agreed is right."""
+    if item.noted is None:
+        return {"true": True, "false": False}.get(item.pin or "", stored)
+    wish, before = item.pin == "true", item.noted == "true"
+    return wish if wish != before else stored
+
+
+def says(pin: str | None, noted: str | None, *, pinned: bool) -> bool:
+    """Whether annotation and note say this already; any other word in the annotation is nobody's business."""
+    if pinned:
+        return (pin, noted) == ("true", "true")
+    return noted is None and pin not in ("true", "false")
 
 
 def _age(row: Checkpoint) -> tuple[object, int]:

@@ -6,7 +6,8 @@ The status comes first and decides; an Event that could not be written is a line
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cairn_operator.cluster.errors import ApiError, NameTaken
@@ -36,11 +37,14 @@ class Telling:
 
     api: Statuses
     identity: str
+    between: Callable[[str], None] = field(default=lambda _name: None)
+    """Called before each write with its name: where a test ends the process."""
 
     async def apply_status(
         self, namespace: str, name: str, resource_version: str, status: JSONObject
     ) -> None:
         """Write a status. Raises `ApiConflict` where the object has changed since it was read."""
+        self.between("status")
         await self.api.apply_status(namespace, name, resource_version, status)
 
     async def tell(self, world: World, status: JSONObject) -> None:
@@ -49,6 +53,7 @@ class Telling:
         regarding = Regarding(found.namespace, found.name, found.uid, found.resource_version)
         told = events_of(regarding, found.status, status, reporter=self.identity, now=world.now)
         for event in told:
+            self.between("event")
             try:
                 await self.api.create(event)
             except NameTaken:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from cairn_operator.names import API_VERSION, CHECKPOINT_KIND, PIN_ANNOTATION, RUN_LABEL, WORKFLOW_LABEL
+from cairn_operator.names import (
+    API_VERSION,
+    CHECKPOINT_KIND,
+    PIN_ANNOTATION,
+    PINNED_ANNOTATION,
+    RUN_LABEL,
+    WORKFLOW_LABEL,
+)
 from cairn_operator.resources.checkpoints import MAX_NEXT
 from cairn_operator.resources.pods import owner
 from cairn_runtime.model.ids import short_id, to_wire
@@ -46,7 +53,7 @@ def checkpoint_object(
             "name": f"{workflow}-{short_id(row.run_id)}-{row.seq}",
             "namespace": namespace,
             "labels": {WORKFLOW_LABEL: workflow, RUN_LABEL: row.run_id},
-            "annotations": {PIN_ANNOTATION: "true"} if pinned else {},
+            "annotations": {PIN_ANNOTATION: "true", PINNED_ANNOTATION: "true"} if pinned else {},
             "ownerReferences": [owner(workflow, workflow_uid)],
         },
         "spec": spec,

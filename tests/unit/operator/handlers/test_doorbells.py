@@ -21,10 +21,10 @@ def registry(heard) -> OperatorRegistry:
     return doorbells(heard.append)
 
 
-async def rung(registry, name, meta):
+async def rung(registry, name, meta, happened="MODIFIED"):
     """Call a handler as kopf does, with more than it asks for."""
     (handler,) = [found for found in registry._watching.get_all_handlers() if found.id == name]
-    return await handler.fn(meta=meta, type="MODIFIED", body={"metadata": meta}, event={}, name="x", patch={})
+    return await handler.fn(meta=meta, type=happened, body={"metadata": meta}, event={}, name="x", patch={})
 
 
 META = {"namespace": "team", "name": "digest", "resourceVersion": "17"}
@@ -58,6 +58,28 @@ async def test_what_an_event_rings(registry, heard, name, meta, ring):
 
     assert heard == [ring]
     assert answer is None
+
+
+PIN, NOTE = "cairn.dev/pin", "cairn.dev/pinned"
+
+
+@pytest.mark.parametrize(
+    ("notes", "happened", "news"),
+    [
+        pytest.param({}, "ADDED", "", id="one that we made"),
+        pytest.param({PIN: "true", NOTE: "true"}, "ADDED", "", id="a pinned one that we made"),
+        pytest.param({PIN: "true"}, "MODIFIED", "pin", id="a person pins it"),
+        pytest.param({NOTE: "true"}, "MODIFIED", "pin", id="a person lets it go"),
+        pytest.param({PIN: "false"}, None, "pin", id="a person lets it go in so many words"),
+        pytest.param({PIN: "true", NOTE: "true"}, "DELETED", "gone", id="it is gone"),
+        pytest.param("odd", None, "", id="garbage is no news"),
+    ],
+)
+async def test_which_checkpoints_are_news(registry, heard, notes, happened, news):
+    """A look for each object that we wrote ourselves would make the next ones, and so on."""
+    await rung(registry, "checkpoint", {**OWNED, "annotations": notes}, happened)
+
+    assert [ring.news for ring in heard] == [news]
 
 
 def test_nothing_but_events_and_the_login_is_handled(registry):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.operator.reconcile.builders import NOW, RUN, UID, ago, document
 
 from cairn_operator.reconcile import checks, facts
+from cairn_operator.reconcile.projection import Shown
 from cairn_operator.reconcile.state import Ended
 
 AT = "2026-01-02T03:03:05Z"
@@ -160,11 +161,12 @@ def test_a_workflow():
 
 @pytest.mark.parametrize(("pin", "expected"), [("true", "true"), ("no", "no"), (None, None), (True, None)])
 def test_a_checkpoint_object(pin, expected):
-    """Its id, and what its annotation asks for."""
-    meta = {"name": "c", "uid": "u", "annotations": {"cairn.dev/pin": pin}}
-    found = facts.shown_checkpoint({"metadata": meta, "spec": {"id": "cp-1"}})
+    """Its id, what its annotation asks for, and what was noted beside it."""
+    notes = {"cairn.dev/pin": pin, "cairn.dev/pinned": pin}
+    meta = {"name": "c", "uid": "u", "resourceVersion": "7", "annotations": notes}
+    found = facts.shown_checkpoint({"metadata": meta, "spec": {"id": "cp-1", "run": "r"}})
 
-    assert (found.name, found.uid, found.checkpoint_id, found.pin) == ("c", "u", "cp-1", expected)
+    assert found == Shown("c", "u", "cp-1", expected, expected, "r", "7")
 
 
 def test_a_namesakes_object_is_not_ours():
@@ -177,7 +179,18 @@ def test_a_namesakes_object_is_not_ours():
 NAMES = [
     *["metadata", "name", "namespace", "uid", "labels", "annotations", "ownerReferences", "generation"],
     *["creationTimestamp", "deletionTimestamp", "resourceVersion", "cairn.dev/run", "cairn.dev/epoch"],
-    *["cairn.dev/pin", "status", "spec", "id", "phase", "reason", "message", "conditions", "type"],
+    *[
+        "cairn.dev/pin",
+        "cairn.dev/pinned",
+        "status",
+        "spec",
+        "id",
+        "phase",
+        "reason",
+        "message",
+        "conditions",
+        "type",
+    ],
     *[
         "containerStatuses",
         "state",
