@@ -24,6 +24,7 @@ log = logging.getLogger("cairn.stores")
 LOOK_SECONDS = 10.0
 FIRST_SECONDS = 5.0
 """How long the first passes wait for stores; a new operator must not say that there are none."""
+_FEW = 10
 OPEN_SECONDS = 30.0
 """How long one opening may take, a migration of its schema apart."""
 
@@ -88,10 +89,12 @@ class Stores(Mapping[str, Store]):
 
     async def keep_open(self) -> None:
         """Open what can be opened, again and again, until cancelled."""
+        failures = 0
         while True:
             await self.look()
             self._looked.set()
-            await asyncio.sleep(LOOK_SECONDS)
+            failures = 0 if all(self.is_open(name) for name in self._stores) else failures + 1
+            await asyncio.sleep(look_again_seconds(failures))
 
     async def look(self) -> None:
         """Read the folder, open what is new or was changed, and try again what could not be opened."""
@@ -149,6 +152,11 @@ class Stores(Mapping[str, Store]):
                 extra={"store": name, "reason": error.reason, "why": error.message},
             )
         self._stores[name] = cast("Store", _Closed(error))
+
+
+def look_again_seconds(failures: int) -> float:
+    """How long to wait after so many looks in a row that found a store closed; it may just be starting."""
+    return min(2.0 ** (failures - 1), LOOK_SECONDS) if 0 < failures < _FEW else LOOK_SECONDS
 
 
 async def _closed(store: Store) -> None:

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from cairn_operator.reconcile import stores as rooms
-from cairn_operator.reconcile.stores import Stores
+from cairn_operator.reconcile.stores import Stores, look_again_seconds
 from cairn_runtime.errors import StoreUnavailable, StoreUnusable
 
 
@@ -186,3 +186,18 @@ async def test_closing_closes_them_all(folder, door):
     await stores.close()
 
     assert all(store.closed for store in opened)
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"),
+    [
+        pytest.param(0, 10.0, id="all are open"),
+        pytest.param(1, 1.0, id="one did not open: it may just be starting"),
+        pytest.param(3, 4.0, id="it still does not"),
+        pytest.param(5, 10.0, id="it takes longer"),
+        pytest.param(10**6, 10.0, id="for days"),
+    ],
+)
+def test_a_store_that_did_not_open_is_tried_again_soon_and_then_less_often(failures, seconds):
+    """Whoever installs a store and an operator together does not wait for a round of the slow clock."""
+    assert look_again_seconds(failures) == seconds
