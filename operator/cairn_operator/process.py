@@ -167,6 +167,8 @@ class Operator:
                 settings.namespaces,
                 settings.sweep_seconds,
                 settings.sweep_apart_seconds,
+                settings.sweep_patience_seconds,
+                between=self._between,
             ),
             listing=listing,
             freshness=self._freshness,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import intern
 
 from cairn_operator.cluster.errors import ApiError
-from cairn_operator.reconcile.sweep import Row, sweep
+from cairn_operator.reconcile.sweep import PATIENCE_SECONDS, Row, Sweep, sweep
 from cairn_runtime.errors import CairnError, RunNotFound
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Run, Store
@@ -37,6 +38,12 @@ class Sweeper:
     namespaces: tuple[str, ...] = ()
     every_seconds: float = 3600.0
     apart_seconds: float = 600.0
+    patience_seconds: float = PATIENCE_SECONDS
+    clock: Callable[[], float] = time.monotonic
+    between: Callable[[str], None] = field(default=lambda _name: None)
+    """Called before each deletion: where a test ends the process."""
+    _absent: dict[str, float] = field(default_factory=dict)
+    """Since when each Workflow looks deleted; lost with the process, which then waits anew."""
 
     async def keep_sweeping(self) -> None:
         """Make rounds until cancelled; what goes wrong ends a round only."""
@@ -61,17 +68,30 @@ class Sweeper:
         before = {uid async for uid in self.uids()}
         await asyncio.sleep(self.apart_seconds)
         now = {uid async for uid in self.uids()}
-        removed = 0
-        for name, kept in rows.items():
-            plan = sweep(kept, before, now, installation=self.installation)
-            if plan.refused:
-                log.warning("sweep was refused", extra={"store": name, "why": plan.refused})
+        plans = {name: self._plan(name, kept, before, now) for name, kept in rows.items()}
+        self._remember({uid for plan in plans.values() for uid in plan.absent})
+        for name, plan in plans.items():
             for run_id in plan.delete:
                 await self._remove(name, run_id)
-                removed += 1
-        return removed
+        return sum(len(plan.delete) for plan in plans.values())
+
+    def _plan(self, name: str, rows: list[Row], before: set[str], now: set[str]) -> Sweep:
+        long_ago = self.clock() - self.patience_seconds
+        long_gone = {uid for uid, since in self._absent.items() if since <= long_ago}
+        plan = sweep(rows, before, now, installation=self.installation, long_gone=long_gone)
+        if plan.refused:
+            log.warning("sweep was refused", extra={"store": name, "why": plan.refused})
+        return plan
+
+    def _remember(self, absent: set[str]) -> None:
+        """Keep since when each looks deleted; one that was seen again begins anew."""
+        for uid in self._absent.keys() - absent:
+            del self._absent[uid]
+        for uid in absent:
+            self._absent.setdefault(uid, self.clock())
 
     async def _remove(self, name: str, run_id: str) -> None:
+        self.between("delete_run")
         try:
             await self.stores[name].delete_run(run_id)
         except RunNotFound:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cairn_operator.reconcile.sweep import FEW, Row, sweep
+from cairn_operator.reconcile.sweep import Row, sweep
 
 
 def row(uid, policy="Delete", installation="home", run_id=""):
@@ -14,9 +14,14 @@ def row(uid, policy="Delete", installation="home", run_id=""):
     return Row(run_id or f"run-of-{uid}", uid, {"installation": installation, "deletionPolicy": policy})
 
 
-def swept(rows, before=(), now=()):
-    """The runs that go."""
-    return sweep(rows, set(before), set(now), installation="home").delete
+OTHERS = {f"other-{n}" for n in range(20)}
+"""Workflows that are listed, and have rows that nobody asked to delete."""
+
+
+def swept(rows, before=(), now=(), **more):
+    """The runs that go, in an installation with others."""
+    kept = [row(uid, "Retain") for uid in sorted(OTHERS)]
+    return sweep([*rows, *kept], OTHERS | {*before}, OTHERS | {*now}, installation="home", **more).delete
 
 
 CASES = {
@@ -66,24 +71,40 @@ def uids(rows):
     return [one.uid for one in rows]
 
 
-def test_a_list_that_is_empty_by_mistake_costs_nothing():
-    """Where a large share looks deleted, none is removed, and it is said why."""
-    refused = sweep(many(60), set(), set(), installation="home")
+@pytest.mark.parametrize(("before", "now"), [((), ()), (("a",), ()), ((), ("a",))])
+def test_a_list_without_any_workflow_is_never_believed(before, now):
+    """Another cluster, or a definition that was deleted and made again: nothing goes, however long."""
+    for rows in ([row("x")], many(60)):
+        refused = sweep(rows, set(before), set(now), installation="home", long_gone={*uids(rows)})
 
-    assert refused.delete == ()
-    assert "60 of 60" in refused.refused
+        assert refused.delete == ()
+        assert "no Workflow at all is listed" in refused.refused
+        assert refused.absent == frozenset()
 
 
 @pytest.mark.parametrize(
     ("there", "gone", "refused"),
-    [(0, FEW, False), (0, FEW + 1, True), (80, 20, False), (79, 20, True)],
-    ids=["a few may always go", "more than a few", "a fifth", "more than a fifth"],
+    [(4, 1, False), (3, 1, True), (80, 20, False), (79, 20, True), (1, 4, True)],
+    ids=["one of five", "one of four", "a fifth", "more than a fifth", "four of five"],
 )
 def test_how_many_may_go_at_once(there, gone, refused):
-    """A fifth of those that are known, or a few."""
+    """A fifth of those that are known; in a small installation too."""
     kept, lost = many(there, "k"), many(gone, "l")
+    plan = sweep([*kept, *lost], set(uids(kept)), set(uids(kept)), installation="home")
 
-    assert len(swept([*kept, *lost], uids(kept), uids(kept))) == (0 if refused else gone)
+    assert len(plan.delete) == (0 if refused else gone)
+    assert bool(plan.refused) == refused
+    assert plan.absent == set(uids(lost))
+
+
+def test_what_every_list_has_missed_for_long_goes_however_many_there_are():
+    """Of an installation of two, one is half; those that are not long gone stay, and it is said."""
+    rows = [row("there"), row("old"), row("new")]
+    plan = sweep(rows, {"there"}, {"there"}, installation="home", long_gone={"old", "there"})
+
+    assert plan.delete == ("run-of-old",)
+    assert "2 of 3" in plan.refused
+    assert sweep(rows[:2], {"there"}, {"there"}, installation="home", long_gone={"old"}).refused == ""
 
 
 def test_rows_that_were_kept_for_good_do_not_hide_a_wrong_list():

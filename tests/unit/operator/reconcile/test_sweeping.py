@@ -40,18 +40,25 @@ class Silent(Store):
         raise StoreUnavailable("no answer")
 
 
-def sweeper(*stores, lists=((THERE,), (THERE,)), namespaces=()):
+OTHERS = [row(f"other-{n}", f"uid-{n}", policy="Retain") for n in range(9)]
+LISTED = tuple(f"uid-{n}" for n in range(9))
+
+
+def sweeper(*stores, lists=((THERE,), (THERE,)), namespaces=(), clock=lambda: 0.0):
+    """Over stores in which other Workflows have runs that stay, and are listed."""
     left = list(lists)
+    for store in stores:
+        store.rows += OTHERS
 
     async def uids():
         found = left.pop(0)
         if isinstance(found, Exception):
             raise found
-        for uid in found:
+        for uid in (*found, *LISTED):
             yield uid
 
     named = {f"s{n}": store for n, store in enumerate(stores)}
-    return Sweeper(named, uids, "home", namespaces, every_seconds=0.0, apart_seconds=0.0)
+    return Sweeper(named, uids, "home", namespaces, 0.0, 0.0, 100.0, clock=clock)
 
 
 async def test_runs_of_a_deleted_workflow_go():
@@ -88,6 +95,21 @@ async def test_without_rows_to_delete_nothing_is_listed():
     store = Store(row("a", GONE, policy="Retain"))
 
     assert await sweeper(store, lists=()).round() == 0
+
+
+async def test_many_at_once_go_only_when_they_stay_away():
+    """A list that is wrong is right again before the patience is over, and then the time counts anew."""
+    many = [row(f"r{n}", f"gone-{n}") for n in range(9)]
+    store, now = Store(*many), [0.0]
+    wrong, right = ((), ()), (tuple(f"gone-{n}" for n in range(9)), ())
+    rounds = sweeper(store, lists=(*wrong, *right, *wrong, *wrong, *wrong), clock=lambda: now[0])
+
+    removed = []
+    for moment in (0.0, 90.0, 110.0, 200.0, 210.0):
+        now[0] = moment
+        removed.append(await rounds.round())
+    assert removed == [0, 0, 0, 0, 9]
+    assert len(store.deleted) == 9
 
 
 async def test_a_list_that_fails_ends_the_round():
