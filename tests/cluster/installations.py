@@ -24,6 +24,8 @@ MANIFESTS = CHECKOUT / "examples" / "cluster"
 SERVERS = Path(__file__).parent / "servers"
 OPERATOR = "cairn-operator"
 STORE_SECRET = "cairn-store-default"
+KILLED = 128 + signal.SIGKILL
+"""Exit code of a process that SIGKILL has ended."""
 ASK = """
 import sys, urllib.request
 url, body = sys.argv[1:]
@@ -93,6 +95,20 @@ class Installation:
             "get", "pods", f"--selector=app.kubernetes.io/name={OPERATOR}", "--output=name"
         )
         return [line.removeprefix("pod/") for line in listed.split()]
+
+    def start_once(self, name: str, **environ: str) -> None:
+        """Start one more operator: a pod that nobody starts again, with a Lease of its own."""
+        manifest = operator_pod(self.namespace.namespace, name, self.environ | environ)
+        self.namespace.apply(json.dumps(manifest))
+
+    def died(self, name: str) -> None:
+        """Wait until an operator that was started once has died, as by SIGKILL."""
+        found = self.namespace.until(
+            f"pod/{name}", lambda pod: status(pod).get("phase") in ("Failed", "Succeeded")
+        )
+        (container,) = status(found)["containerStatuses"]
+        code = container["state"]["terminated"]["exitCode"]
+        assert code == KILLED, f"operator {name} ended with exit code {code}, not by its fault point"
 
     def kill_operator(self) -> None:
         """End the operator's process as a crash would; its container is started again by the cluster."""
@@ -267,6 +283,18 @@ def operator_manifests(namespace: str, environ: dict[str, str]) -> list[Object]:
             container["env"] = kept + [{"name": name, "value": value} for name, value in own.items()]
         found.append(document)
     return found
+
+
+def operator_pod(namespace: str, name: str, environ: dict[str, str]) -> Object:
+    """An operator without a Deployment; its labels are its own, or the Deployment would take it."""
+    documents = operator_manifests(namespace, {"CAIRN_LEASE": name, **environ})
+    (deployment,) = (found for found in documents if found["kind"] == "Deployment")
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {**deployment["spec"]["template"]["spec"], "restartPolicy": "Never"},
+    }
 
 
 def secret(url: str) -> Object:
