@@ -129,7 +129,7 @@ class Observer:
         spec = facts.part(accepted, "spec")
         copied = "code" in spec and "code" not in facts.part(found.document, "spec")
         key = (found.uid, found.generation, hash(tuple(facts.part(spec, "code").items())) if copied else 0)
-        report = self._reports.pop(key, None) or validate(accepted)
+        report = self._reports.pop(key, None) or validate(accepted, limited=not copied)
         self._reports[key] = report
         if len(self._reports) > _REPORTS:
             del self._reports[next(iter(self._reports))]

@@ -134,7 +134,7 @@ def test_the_step_limit_can_be_lifted_for_benchmarks():
     }
 
     assert validate(document).workflow is None
-    assert validate(document, limit_steps=False).faults == ()
+    assert validate(document, limited=False).faults == ()
 
 
 # -- no traceback, whatever comes ---------------------------------------------------------------------------

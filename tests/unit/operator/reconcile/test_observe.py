@@ -1,0 +1,49 @@
+"""What one pass reads: the Workflow with its code, as a run's row will have it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.operator.reconcile.servers import Server
+
+from cairn_operator.reconcile.observe import Observer
+from cairn_runtime.store.opening import open_store
+
+SPEC = {"codeFrom": {"configMap": "code"}, "steps": [{"name": "a", "python": "steps:go"}]}
+STEPS = "def go(state):\n    return {}\n"
+
+
+@pytest.fixture
+async def server():
+    """A server with one Workflow whose code is in a ConfigMap."""
+    server = Server()
+    server.put("Workflow", "space", "w", apiVersion="cairn.dev/v1alpha1", spec=SPEC)
+    return server
+
+
+async def observed(server):
+    """The world around that Workflow."""
+    store = await open_store("memory:")
+    world = await Observer(server, {"default": store}, "installation").observe("space", "w")
+    assert world is not None
+    return world
+
+
+async def test_code_from_a_config_map_may_be_larger_than_a_spec(server):
+    """What the API server kept in bounds is the spec; its code was taken out of it because it is large."""
+    words = "words " * 60_000
+    server.put("ConfigMap", "space", "code", data={"steps.py": STEPS, "words.txt": words})
+
+    world = await observed(server)
+
+    assert world.faults == ()
+    assert world.accepted["spec"]["code"] == {"steps.py": STEPS, "words.txt": words}
+    assert "codeFrom" not in world.accepted["spec"]
+
+
+async def test_a_config_map_that_is_not_there_is_a_fault_of_its_field(server):
+    """The person who reads the condition learns which one, and where it was looked for."""
+    world = await observed(server)
+
+    assert [str(fault) for fault in world.faults] == [
+        'spec.codeFrom.configMap: there is no ConfigMap "code" in space'
+    ]
