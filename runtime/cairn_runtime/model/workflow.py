@@ -163,8 +163,8 @@ class Spec(Model):
     code: dict[Annotated[str, Field(max_length=64)], str] = Field(
         default={},
         max_length=64,
-        description="Small Python modules by file name, e.g. `steps.py`, which can import each other, and files"
-        " to read beside them, e.g. `words.txt`. Larger code comes by `codeFrom` or with the image.",
+        description="Small Python modules by file name, e.g. `steps.py`, which can import each other, and"
+        " files to read beside them, e.g. `words.txt`. Larger code comes by `codeFrom` or with the image.",
     )
     code_from: CodeFrom | None = Field(
         default=None, description="Where larger code comes from, in place of `code`. Null: nowhere."
