@@ -81,6 +81,7 @@ class Operator:
                 watch_restarts=lambda: self._watches.restarts,
                 active=lambda: self._on_duty,
                 open_stores=lambda: {name: self._stores.is_open(name) for name in self._stores},
+                api_writes=lambda: cluster.writes,
             )
         )
         self._reconciler.on_pass, self._reconciler.on_end = self._count_pass, self._count_end

@@ -8,6 +8,7 @@ A request that got no answer may have been carried out; all that Cairn sends is 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, Self, cast
 from urllib.parse import quote
@@ -58,6 +59,8 @@ class Cluster:
 
     def __init__(self, api: ApiClient) -> None:
         self._api: Any = api  # its methods have no types
+        self.writes: Counter[tuple[str, str]] = Counter()
+        """Writes that were sent, by kind and verb; answered or not."""
 
     @classmethod
     async def connect(cls) -> Self:
@@ -134,6 +137,7 @@ class Cluster:
     async def create(self, manifest: JSONObject) -> JSONObject:
         """Create an object. Raises `NameTaken`, `ApiRefused`, `ApiUnavailable`."""
         body: dict[str, Any] = manifest
+        self.writes[body["kind"], "create"] += 1
         path = _path(body["kind"], body["metadata"]["namespace"])
         return await self._ask("POST", path, {"fieldManager": FIELD_MANAGER}, body)
 
@@ -141,17 +145,33 @@ class Cluster:
         """Replace an object as it was read. Raises `ApiConflict` where it has changed since."""
         body: dict[str, Any] = manifest
         meta = body["metadata"]
+        self.writes[body["kind"], "update"] += 1
         return await self._ask(
             "PUT", _path(body["kind"], meta["namespace"], meta["name"]), {"fieldManager": FIELD_MANAGER}, body
         )
 
     async def delete(
-        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        grace_seconds: int | None = None,
+        *,
+        resource_version: str = "",
     ) -> None:
-        """Delete an object by its uid; gone, or another by now, is done."""
-        options: JSONObject = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        """Delete an object by its uid; gone, or another by now, is done.
+
+        Raises:
+            ApiConflict: it is not any more as it was read, where a version is given.
+        """
+        conditions: JSONObject = {"uid": uid}
+        if resource_version:
+            conditions["resourceVersion"] = resource_version
+        options: JSONObject = {"preconditions": conditions, "propagationPolicy": "Background"}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
+        self.writes[kind, "delete"] += 1
         try:
             await self._ask("DELETE", _path(kind, namespace, name), body=options)
         except ApiGone:
@@ -166,6 +186,7 @@ class Cluster:
             ApiConflict: it has changed since.
             ApiGone: it is not there any more.
         """
+        self.writes[kind, "patch"] += 1
         meta: JSONObject = {"resourceVersion": resource_version, "annotations": dict(changes)}
         await self._ask(
             "PATCH",
@@ -184,6 +205,7 @@ class Cluster:
             ApiConflict: the object has changed since it was read.
             ApiGone: it is not there any more.
         """
+        self.writes[WORKFLOW_KIND, "status"] += 1
         body: JSONObject = {
             "apiVersion": API_VERSION,
             "kind": WORKFLOW_KIND,

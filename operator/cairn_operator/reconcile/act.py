@@ -55,9 +55,16 @@ class Writer(Protocol):
         ...
 
     async def delete(
-        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        grace_seconds: int | None = None,
+        *,
+        resource_version: str = "",
     ) -> None:
-        """Delete an object by its uid."""
+        """Delete an object by its uid. Raises `ApiConflict` where it is not as it was read."""
 
 
 @dataclass(slots=True)
@@ -137,7 +144,14 @@ class Actor:
                 )
             case DeleteWorkflow():
                 self.between("delete_workflow")
-                await self.writer.delete("Workflow", found.namespace, found.name, found.uid)
+                # As it was read: somebody may have asked for a resume this very moment.
+                await self.writer.delete(
+                    "Workflow",
+                    found.namespace,
+                    found.name,
+                    found.uid,
+                    resource_version=found.resource_version,
+                )
             case _:
                 assert_never(action)
 

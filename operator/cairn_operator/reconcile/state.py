@@ -220,7 +220,7 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class DeleteWorkflow:
-    """Delete the object, by uid: it finished so long ago that its `ttlAfterFinished` is over."""
+    """Delete the object, as it was read: it finished so long ago that its `ttlAfterFinished` is over."""
 
 
 Action: TypeAlias = (

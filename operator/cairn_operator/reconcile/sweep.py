@@ -20,7 +20,7 @@ from cairn_runtime.model.values import JSONObject, JSONValue
 APART_SECONDS = 600.0
 MAX_SHARE = 0.2
 PATIENCE_SECONDS = 86400.0
-"""How long every list must have missed a Workflow that goes in spite of the share: one of three is a third."""
+"""How long every list must have missed a Workflow that goes in spite of the share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cairn_operator.reconcile.act import Refusal
+from cairn_operator.reconcile.checks import last_word
 from cairn_operator.reconcile.state import CreateRun, Plan, StartRunner, World
 from cairn_operator.reconcile.workqueue import Key
+from cairn_runtime.errors import EXIT_SUPERSEDED
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PHASES = ("Pending", "Running", "Waiting", "Suspended", "Succeeded", "Failed", "Cancelled")
@@ -33,6 +35,8 @@ class Gauges:
     watch_restarts: Callable[[], int]
     active: Callable[[], bool]
     open_stores: Callable[[], Mapping[str, bool]]
+    api_writes: Callable[[], Mapping[tuple[str, str], int]]
+    """Writes to the API server so far, by kind and verb."""
 
 
 class Metrics:
@@ -55,8 +59,13 @@ class Metrics:
             "cairn_run_attempts", "Runners started again in a run that had one before.", registry=registry
         )
         self._fenced = Counter(
-            "cairn_fenced_writes", "Writes refused because somebody else holds the run.", registry=registry
+            "cairn_fenced_writes",
+            "Writes refused because somebody else holds the run.",
+            ["by"],
+            registry=registry,
         )
+        self._fenced_pods: dict[Key, set[str]] = {}
+        """Uids of the pods that are there and whose runner was fenced: each is counted once."""
         self._store_errors = Counter(
             "cairn_store_errors", "Passes that a store did not serve.", ["store", "reason"], registry=registry
         )
@@ -73,7 +82,8 @@ class Metrics:
             if isinstance(action, StartRunner) and action.expected_epoch > 0:
                 self._attempts.inc()
         if refusal.fenced:
-            self._fenced.inc()
+            self._fenced.labels("operator").inc()
+        self._count_fenced(key, world)
         if world.store_error is not None:
             self._store_errors.labels(world.store, world.store_error[0]).inc()
 
@@ -81,8 +91,21 @@ class Metrics:
         """Count a pass that is repeated, or forget a Workflow that is `Gone`."""
         if reason == "Gone":
             self._phases.pop(key, None)
+            self._fenced_pods.pop(key, None)
         else:
             self._failures.labels(reason).inc()
+
+    def _count_fenced(self, key: Key, world: World) -> None:
+        """Count runners that the store refused: a process that came back, a node that was thought lost."""
+        fenced = {
+            pod.uid
+            for pod in world.pods
+            if pod.ended is not None and pod.ended.code == EXIT_SUPERSEDED and last_word(pod.ended)
+        }
+        before = self._fenced_pods.pop(key, set())
+        if fenced:
+            self._fenced_pods[key] = fenced
+            self._fenced.labels("runner").inc(len(fenced - before))
 
     def text(self) -> bytes:
         """All numbers as Prometheus reads them."""
@@ -96,7 +119,7 @@ class _LookedUp(Collector):
     gauges: Gauges
     phases: Mapping[Key, str]
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Look everything up."""
         yield GaugeMetricFamily(
             "cairn_queue_depth", "Workflows that are due to be looked at.", self.gauges.queue_depth()
@@ -111,6 +134,10 @@ class _LookedUp(Collector):
                   self.gauges.watch_ages())  # fmt: skip
         yield _by("store", "cairn_store_open", "Whether a store could be opened.",
                   {name: float(is_open) for name, is_open in self.gauges.open_stores().items()})  # fmt: skip
+        writes = CounterMetricFamily("cairn_api_writes", "Writes to the API server.", labels=["kind", "verb"])
+        for (kind, verb), number in sorted(self.gauges.api_writes().items()):
+            writes.add_metric([kind, verb], number)
+        yield writes
         tally = Tally(self.phases.values())
         yield _by("phase", "cairn_runs", "Workflows by the phase of their current run.",
                   {phase: float(tally[phase]) for phase in PHASES})  # fmt: skip

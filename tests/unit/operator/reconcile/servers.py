@@ -114,11 +114,20 @@ class Server:
         return self.put(*key, **copy.deepcopy(manifest))
 
     async def delete(
-        self, kind: str, namespace: str, name: str, uid: str, grace_seconds: int | None = None, **_: Any
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        grace_seconds: int | None = None,
+        *,
+        resource_version: str = "",
     ) -> None:
         found = self.objects.get((kind, namespace, name))
         if found is None or found["metadata"]["uid"] != uid:
             return
+        if resource_version not in ("", found["metadata"]["resourceVersion"]):
+            raise ApiConflict
         self.writes[f"delete {kind}"] += 1
         self.pop(kind, namespace, name)
 

@@ -48,10 +48,25 @@ def test_an_object_is_written_once_in_a_while(budget, clock, took, pause):
     assert write(budget, A) == 0.0
 
 
-def test_what_people_wait_for_does_not_wait(budget):
-    """A change of phase right after another write."""
-    assert write(budget, A) == 0.0
+def test_what_people_wait_for_does_not_wait(budget, clock):
+    """A run that is made, begins and ends within a second is shown at once; others of it wait for that."""
     assert write(budget, A, urgent=True) == 0.0
+    assert write(budget, A, urgent=True) == 0.0
+    assert write(budget, A, urgent=True) == 0.0
+    assert write(budget, A) == 3.0
+    clock.now = 2.9
+    assert write(budget, A) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("took", "most"), [(0.0, 63), (0.2, 18)])
+def test_an_object_that_changes_all_the_time_is_written_no_more_often(budget, clock, took, most):
+    """A run that parks and wakes ten times a second: over a minute, once a second and a few ahead."""
+    written = 0
+    for step in range(600):
+        clock.now = step / 10
+        written += write(budget, A, took=took, urgent=True) == 0.0
+
+    assert most - 3 <= written <= most
 
 
 def test_all_objects_together_have_a_rate(budget, clock):

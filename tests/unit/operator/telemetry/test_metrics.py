@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.operator.reconcile.builders import document, manifest, run, started
+from tests.unit.operator.reconcile.builders import document, ended, manifest, run, started, word
 from tests.unit.operator.reconcile.builders import obj as workflow_object
 
 from cairn_operator.reconcile.act import Refusal
@@ -23,6 +23,7 @@ def metrics(**changes):
         "watch_restarts": lambda: 1,
         "active": lambda: True,
         "open_stores": lambda: {"default": True, "team": False},
+        "api_writes": lambda: {("Pod", "create"): 7, ("Workflow", "status"): 9},
         **changes,
     }
     return Metrics(Gauges(**found))
@@ -53,6 +54,8 @@ def test_what_is_looked_up_when_asked():
     assert found["cairn_watch_restarts"] == 1
     assert found['cairn_watch_age_seconds{kind="Pod"}'] == 2.5
     assert found['cairn_store_open{store="team"}'] == 0
+    assert found['cairn_api_writes_total{kind="Pod",verb="create"}'] == 7
+    assert found['cairn_api_writes_total{kind="Workflow",verb="status"}'] == 9
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,8 @@ def test_what_is_looked_up_when_asked():
                      id="the first runner is no repetition"),
         pytest.param({}, Plan((StartRunner("r", 1),)), Refusal(), "cairn_run_attempts_total", 1,
                      id="a runner after another one"),
-        pytest.param({}, Plan((StartRunner("r", 1),)), Refusal(fenced=True), "cairn_fenced_writes_total", 1,
+        pytest.param({}, Plan((StartRunner("r", 1),)), Refusal(fenced=True),
+                     'cairn_fenced_writes_total{by="operator"}', 1,
                      id="somebody else claimed first"),
         pytest.param({"store_error": ("StoreUnavailable", "no answer")}, Plan(), Refusal(),
                      'cairn_store_errors_total{reason="StoreUnavailable",store="default"}', 1,
@@ -79,6 +83,17 @@ def test_what_a_pass_counts(given, plan, refusal, name, counted):
     found.count_pass(KEY, world(**given), plan, refusal, 0.01)
 
     assert lines(found).get(name, 0) == counted
+
+
+def test_a_runner_that_was_fenced_is_counted_once():
+    """However often its pod is looked at; a crash with the same exit code says no word and is none."""
+    found = metrics()
+    zombies = (ended(75, word("Superseded", "x"), uid="1"), ended(75, "", uid="2"), ended(0, word(), uid="3"))
+    for pods in (zombies, zombies, (*zombies, ended(75, word(), uid="4")), ()):
+        found.count_pass(KEY, world(pods=pods), Plan(), Refusal(), 0.01)
+
+    assert lines(found)['cairn_fenced_writes_total{by="runner"}'] == 2
+    found.count_end(KEY, "Gone")
 
 
 def test_runs_are_counted_by_their_phase_of_now():
