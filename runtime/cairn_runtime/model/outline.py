@@ -116,6 +116,7 @@ class ChannelOutline(NamedTuple):
 class ResumeOutline(NamedTuple):
     """The fork that is asked for; everything is empty where none is."""
 
+    checkpoint: str
     as_step: str
     steps: tuple[str, ...]
     skip: tuple[str, ...]
@@ -203,6 +204,7 @@ class Outline:
         """The fork that is asked for."""
         raw = _object(self.spec.get("resume"))
         return ResumeOutline(
+            _text(raw.get("checkpoint")),
             _text(raw.get("asStep")),
             _texts(raw.get("steps")),
             _texts(raw.get("skip")),

@@ -76,7 +76,7 @@ class Resume(Model):
         max_length=253,
         description="Where the new run starts: a checkpoint's id, the name of a Checkpoint object, `latest`"
         " for the"
-        " newest checkpoint of the current run, `start` for a run from the beginning.",
+        " newest checkpoint of the current run, `start` for a run from the beginning, which takes no patch.",
     )
     nonce: str = Field(
         min_length=1,

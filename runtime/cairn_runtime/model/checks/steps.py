@@ -60,6 +60,21 @@ def repeated_names(outline: Outline) -> Iterator[Fault]:
             )
 
 
+def changed_starts(outline: Outline) -> Iterator[Fault]:
+    """A run from the beginning that is asked to change what only a checkpoint has."""
+    resume = outline.resume
+    asked = {
+        "asStep": resume.as_step,
+        "skip": resume.skip,
+        "statePatch": resume.patch,
+        "steps": resume.steps,
+    }
+    for field in (name for name, given in asked.items() if given and resume.checkpoint == "start"):
+        problem = "changes a checkpoint, and a run from the start has none"
+        advice = "name the run's first checkpoint, or change spec.input in the same change"
+        yield Fault(f"spec.resume.{field}", f"{problem}; {advice}")
+
+
 def branches(outline: Outline) -> Iterator[Fault]:
     """`next` entries that contradict or repeat each other."""
     for step in outline.steps:
