@@ -9,6 +9,7 @@ Source: the Pod Security Standards page of the Kubernetes documentation.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from cairn_operator.names import (
@@ -21,6 +22,7 @@ from cairn_operator.names import (
     WORKFLOW_LABEL,
 )
 from cairn_runtime.model.ids import short_id
+from cairn_runtime.model.running import CHANGEABLE
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.model.workflow import Pod, Workflow
 
@@ -146,11 +148,21 @@ def _environment(manifest: Workflow, assignment: Assignment) -> list[JSONValue]:
         "CAIRN_CLAIM": assignment.claim_id,
         "CAIRN_GRACE": f"{grace}s",
         "CAIRN_LOG_FORMAT": "json",
+        "CAIRN_SPEC": _changeable(manifest),
         # The root is read-only, so compiled modules could not be written anyway.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     out: list[JSONValue] = [{"name": name, "value": value} for name, value in plain.items()]
     return [*out, {"name": "CAIRN_STORE_URL", "valueFrom": {"secretKeyRef": secret}}]
+
+
+def _changeable(manifest: Workflow) -> str:
+    """What may change under way, as it is now: the row has it as it was when the run was made.
+
+    No `$` stands in it, which Kubernetes would take for the beginning of another variable's name.
+    """
+    found = manifest.spec.model_dump(mode="json", by_alias=True, include=set(CHANGEABLE), exclude_unset=True)
+    return json.dumps(found, sort_keys=True).replace("$", "\\u0024")
 
 
 def _pod_security(pod: Pod) -> JSONObject:

@@ -10,6 +10,9 @@ from pydantic import Field
 from cairn_runtime.model.durations import Duration, PositiveDuration
 from cairn_runtime.model.fields import Annotations, ChannelName, JSONValue, Labels, Model, StepName, Tags
 
+CHANGEABLE = ("timeout", "retry", "checkpoint")
+"""Fields of a spec that its runner reads and that may change while the run is under way."""
+
 
 class History(Model):
     """Which checkpoints stay; pinned ones, the head and what they are folded from always do."""

@@ -137,6 +137,7 @@ class Process:
             self._settings.linger_seconds,
             make_executor=self._executor,
             owns_event_loop=True,
+            spec=self._settings.spec,
         )
 
     def _executor(self, code: CodeSource) -> Executor:

@@ -7,8 +7,9 @@ It finds out how the run begins: from nothing, from its newest valid checkpoint,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,6 +22,7 @@ from cairn_runtime.engine.history import fold_at, newest_valid
 from cairn_runtime.engine.loop import RunLoop
 from cairn_runtime.errors import Fault, FormatUnknown, ManifestInvalid, Superseded
 from cairn_runtime.model.ids import utc_now
+from cairn_runtime.model.running import CHANGEABLE
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Fence, Origin, Run, Store
@@ -65,6 +67,8 @@ class SessionSettings:
     """Makes the executor; the runner process gives one with a watchdog, that announces what it does."""
     owns_event_loop: bool = False
     """Whether the event loop is there for this run alone: a commit may hold it up while no task runs."""
+    spec: Mapping[str, Any] | None = None
+    """What may change under way, as it is now; None: as it was when the run was made."""
 
 
 class AlreadyOver(Exception):
@@ -95,7 +99,7 @@ async def open_session(
         raise Superseded(run_id)
     if run.finished:
         raise AlreadyOver(run)
-    workflow = workflow_of(run)
+    workflow = workflow_of(run, settings.spec)
     executor = settings.make_executor(CodeSource(run.folder, workflow.spec.code))
     try:
         compiled = compile_workflow(workflow, executor.load_function)
@@ -122,8 +126,8 @@ async def open_session(
     return Session(run, compiled, control, executor, loop)
 
 
-def workflow_of(run: Run) -> Workflow:
-    """Read the Workflow that a run's row holds.
+def workflow_of(run: Run, changed: Mapping[str, Any] | None = None) -> Workflow:
+    """Read the Workflow that a run's row holds; `changed` stands in place of what may change under way.
 
     Raises:
         FormatUnknown: a newer release wrote it.
@@ -133,10 +137,17 @@ def workflow_of(run: Run) -> Workflow:
         known = f"this release reads up to {SPEC_VERSION}"
         raise FormatUnknown(f"run {run.run_id} has a spec of version {run.spec_version}; {known}")
     try:
-        return Workflow.model_validate(run.manifest)
+        return Workflow.model_validate(run.manifest if changed is None else _changed(run.manifest, changed))
     except ValidationError as error:
         faults = [Fault(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
         raise ManifestInvalid(faults) from None
+
+
+def _changed(manifest: JSONObject, changed: Mapping[str, Any]) -> JSONObject:
+    spec = manifest.get("spec")
+    kept = spec.items() if isinstance(spec, dict) else ()
+    fixed = {name: value for name, value in kept if name not in CHANGEABLE}
+    return {**manifest, "spec": {**fixed, **{name: changed[name] for name in CHANGEABLE if name in changed}}}
 
 
 async def _first_state(

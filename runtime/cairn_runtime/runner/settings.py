@@ -8,12 +8,13 @@ program inherits it, and it stays out of every repr.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from cairn_runtime.errors import Fault, SettingsInvalid
 
@@ -52,6 +53,9 @@ class Settings:
     """CAIRN_LOG_LEVEL: DEBUG, INFO, WARNING, ERROR or CRITICAL."""
     termination_message: Path | None = None
     """CAIRN_TERMINATION_MESSAGE: file for the last word; default /dev/termination-log if writable."""
+    spec: Mapping[str, Any] | None = None
+    """CAIRN_SPEC: `timeout`, `retry` and `checkpoint` of the Workflow as they are now, as a JSON object; what
+    is not in it is as by default. Unset: all three are as they were when the run was made."""
     supervisor_fd: int | None = None
     """CAIRN_SUPERVISOR_FD: socket to whoever started this process; its end means that nobody is there."""
     hold_at: str = ""
@@ -77,6 +81,7 @@ def read_settings(environ: Mapping[str, str], *, writable: Callable[[str], bool]
         log_format=reader.optional("CAIRN_LOG_FORMAT", _format, None),
         log_level=reader.optional("CAIRN_LOG_LEVEL", _level, "INFO"),
         termination_message=_termination_message(environ, writable or _writable),
+        spec=reader.optional("CAIRN_SPEC", _object, None),
         supervisor_fd=reader.optional("CAIRN_SUPERVISOR_FD", _descriptor, None),
         hold_at=environ.get("CAIRN_HOLD_AT", ""),
     )
@@ -137,6 +142,16 @@ def _positive(text: str) -> float:
     if not isfinite(seconds) or seconds <= 0:
         raise ValueError(problem)
     return seconds
+
+
+def _object(text: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    raise ValueError("is not a JSON object")
 
 
 def _format(text: str) -> LogFormat | None:

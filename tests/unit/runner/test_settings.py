@@ -38,12 +38,14 @@ def test_every_variable_is_read():
         CAIRN_TERMINATION_MESSAGE="/tmp/word",  # noqa: S108 - a name, nothing is written
         CAIRN_SUPERVISOR_FD="5",
         CAIRN_HOLD_AT="draft#2",
+        CAIRN_SPEC='{"timeout": "5m"}',
     )
 
     assert (settings.patience_seconds, settings.linger_seconds, settings.grace_seconds) == (90.0, 0.5, 2.0)
     assert (settings.heartbeat_seconds, settings.log_format, settings.log_level) == (0.5, "text", "DEBUG")
     assert settings.termination_message == Path("/tmp/word")  # noqa: S108 - as above
     assert (settings.supervisor_fd, settings.hold_at) == (5, "draft#2")
+    assert settings.spec == {"timeout": "5m"}
 
 
 def test_all_missing_variables_are_named_at_once():
@@ -72,6 +74,8 @@ def test_all_missing_variables_are_named_at_once():
         ("CAIRN_LOG_FORMAT", "xml", '"xml" is not a format; write json or text'),
         ("CAIRN_LOG_LEVEL", "loud", '"loud" is not a level; write DEBUG, INFO, WARNING, ERROR or CRITICAL'),
         ("CAIRN_SUPERVISOR_FD", "x", '"x" is not a file descriptor'),
+        ("CAIRN_SPEC", "[]", "is not a JSON object"),
+        ("CAIRN_SPEC", "{", "is not a JSON object"),
     ],
 )
 def test_a_wrong_variable_is_named_with_what_would_be_right(name, text, problem):

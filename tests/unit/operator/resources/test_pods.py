@@ -6,6 +6,7 @@ After a change that is meant, write them anew and look at what changed:
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,16 @@ def test_tasks_leave_some_of_the_grace_period(period, kubelet, tasks):
     assert made["terminationGracePeriodSeconds"] == kubelet
     env = {item["name"]: item.get("value") for item in made["containers"][0]["env"]}
     assert env["CAIRN_GRACE"] == tasks
+
+
+def test_what_may_change_under_way_is_told_as_it_is_now():
+    """The row has it as it was when the run was made; what a run is made of is in the row alone."""
+    changeable = {"timeout": "5m", "retry": {"limit": 1}, "checkpoint": {"metadata": {"for": "$(HOME)"}}}
+    made = pod(**changeable, input={"tone": "dry"})
+
+    env = {item["name"]: item.get("value") for item in made["spec"]["containers"][0]["env"]}
+    assert json.loads(env["CAIRN_SPEC"]) == changeable
+    assert "$" not in env["CAIRN_SPEC"]
 
 
 def test_a_pod_goes_with_its_workflow_and_holds_nothing_up():
