@@ -22,10 +22,10 @@ BENCH := $(VENV)/.bench-installed
 PIP   := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench races format docs clean cluster-up cluster-down test-cluster
+.PHONY: help venv demo test check bench bench-cluster races format docs clean cluster-up cluster-down test-cluster
 
 help: ## List these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## Make .venv with Cairn in it, editable, and all development tools
 
@@ -56,6 +56,9 @@ cluster-down: $(CORE) ## End it; nothing of it stays
 
 bench: $(BENCH) ## Measure Cairn, with LangGraph, DBOS and a plain INSERT beside it
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-cluster: $(READY) ## Measure what people wait for on a cluster, and what the operator costs it
+	@$(BIN)/python -m bench.cluster $(ARGS)
 
 races: $(READY) ## Let real processes race for a store, and judge every answer
 	@$(BIN)/python -m tests.races $(ARGS)
