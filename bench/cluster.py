@@ -24,7 +24,7 @@ from tests.cluster import installations
 from tests.cluster.harness.choosing import chosen
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.places import CHECKOUT, places
-from tests.cluster.installations import IMAGE, SERVERS, SERVERS_IMAGE, Installation, status
+from tests.cluster.installations import IMAGE, SERVERS, SERVERS_IMAGE, Installation
 from tests.cluster.workflows import chain
 
 BEGIN, END = "<!-- cluster: begin -->", "<!-- cluster: end -->"
@@ -127,11 +127,10 @@ def kills(installed: Installation, times: int) -> Iterator[Line]:
     took = []
     for one in steps:
         installed.begun(f"{one}#1")
-        pod = installed.namespace.until(
-            "workflows.cairn.dev/killed", lambda found: bool(status(found).get("pod"))
-        )
+        pod = installed.runners("killed")[-1]["metadata"]["name"]
+        installed.namespace.wait(f"pod/{pod}", "condition=Ready")
         begin = time.time()
-        installed.namespace.kill(status(pod)["pod"])
+        installed.namespace.kill(pod)
         again = installed.begun(f"{one}#1", times=2)
         took.append(again[-1]["at"] - begin)
         installed.release(f"{one}#1")
