@@ -8,6 +8,7 @@ import pytest
 from tests.contract.redis.opened import opened
 
 from cairn_runtime.errors import StoreUnavailable
+from cairn_runtime.model.ids import new_id
 from cairn_runtime.store.base import NewSignal, Outcome
 from cairn_runtime.store.contract.cases import begun, seqs
 
@@ -184,3 +185,43 @@ async def test_closing_leaves_no_connection(servers, private_redis):
     await asyncio.sleep(0.05)
 
     assert proxy.open_connections == 0
+
+
+async def test_a_reply_is_read_without_the_loop_where_nothing_else_needs_it(private_redis):
+    """A runner that waits for a commit and nothing else has it before the loop turns."""
+    async with opened(private_redis.url) as store:
+        writer = await begun(store)
+        await writer.commit()
+        store.alone = lambda: True
+        turned = False
+
+        def turn() -> None:
+            nonlocal turned
+            turned = True
+
+        for _ in range(20):
+            # A server that is slow once may let the loop turn; a reply by way of the loop does each time.
+            turned, new = False, new_id()
+            asyncio.get_running_loop().call_soon(turn)
+            await writer.commit(id=new, write_id=new)
+            if not turned:
+                break
+        assert not turned
+
+
+async def test_a_late_reply_holds_up_the_loop_for_a_moment_only(servers, private_redis):
+    """Whoever tells the runner to drain is heard while its server says nothing."""
+    proxy = servers.proxy(private_redis)
+    async with opened(proxy.url(private_redis.url)) as store:
+        writer = await begun(store)
+        await writer.commit()
+        store.alone = lambda: True
+        rows = writer.batch(1)
+        held = proxy.hold(rows[0].id.encode())
+        late = asyncio.create_task(writer.send(rows))
+        await asyncio.to_thread(held.wait)  # its end is heard: the loop turns
+
+        assert not late.done()
+        held.release()
+        await late
+        assert await seqs(store, writer.run_id) == [2, 1]

@@ -45,13 +45,16 @@ _SLOTS = command("CLUSTER", "SLOTS")
 class Node:
     """One server, and the wires to it."""
 
-    def __init__(self, address: Address, find: Callable[[], Awaitable[Host]]) -> None:
+    def __init__(
+        self, address: Address, find: Callable[[], Awaitable[Host]], alone: Callable[[], bool]
+    ) -> None:
         self.watched = False
         """Whether the server may become a replica that still answers; in a cluster it redirects."""
         self.host: Host | None = None
         """Where it was found last."""
         self._address = address
         self._find = find
+        self._alone = alone
         self._wires: dict[Lane, Wire] = {}
         self._connecting: dict[Lane, asyncio.Lock] = {}
 
@@ -65,8 +68,8 @@ class Node:
         if wire is None or not wire.usable:
             wire = await self._connected(lane)
         if not self.watched or (now := asyncio.get_running_loop().time()) < wire.master_until:
-            return await wire.send(data, count)
-        role, *replies = await wire.send(_ROLE + data, count + 1)
+            return await wire.ask(data, count)
+        role, *replies = await wire.ask(_ROLE + data, count + 1)
         if isinstance(role, list) and role[0] != b"master":
             self.drop("the server is a replica now")
             raise NotMaster("the server is a replica, and only a master is read from")
@@ -88,7 +91,7 @@ class Node:
                 # What waits for the disk of the server may take as long as the server is given for it.
                 patience = self._address.timeout_seconds * (2 if lane == "wait" else 1)
                 self.host = await self._find()
-                wire = await connect(self._address, self.host, patience)
+                wire = await connect(self._address, self.host, patience, self._alone)
                 if any(other.host != wire.host for other in self._wires.values()):
                     self.drop("another server is the master now")
                 self._wires[lane] = wire
@@ -110,10 +113,11 @@ class Node:
 class Nodes:
     """All servers of a store."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, alone: Callable[[], bool]) -> None:
         self._address = address
+        self._alone = alone
         self._sentinel: Sentinel | None = None
-        self.first = Node(address, self._find)
+        self.first = Node(address, self._find, alone)
         """The server, or whichever node of the cluster answers first."""
         self._waitaof = command("WAITAOF", 1, 0, int(address.timeout_seconds * 1000))
         self._stale = False
@@ -276,7 +280,7 @@ class Nodes:
             async def find() -> Host:
                 return host
 
-            node = self._by_host[host] = Node(self._address, find)
+            node = self._by_host[host] = Node(self._address, find, self._alone)
             node.host = host
         return node
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cairn_runtime.errors import (
     CairnError,
@@ -38,6 +38,7 @@ from cairn_runtime.store.base import (
     Signal,
 )
 from cairn_runtime.store.opening import StoreUrl
+from cairn_runtime.store.owned import never
 from cairn_runtime.store.redis.addresses import read_address
 from cairn_runtime.store.redis.indexes import Changes, RunIndex
 from cairn_runtime.store.redis.inspections import Server, admit, inspect
@@ -80,6 +81,8 @@ class RedisStore(RedisRetention):
     def __init__(self, url: StoreUrl) -> None:
         super().__init__(read_address(url))
         self._server: Server
+        self.alone: Callable[[], bool] = never
+        """Whether nothing else needs the caller's event loop now; see `store.owned`."""
 
     @property
     def url(self) -> str:
@@ -93,7 +96,7 @@ class RedisStore(RedisRetention):
         """Connect, look whether the servers are fit to keep runs, and mend the index if it was lost."""
         if self._opened is not None:
             return
-        nodes = Nodes(self._address)
+        nodes = Nodes(self._address, self._is_alone)
         try:
             self._server = await admit(nodes, self._address)
             await self._check_schema(nodes)
@@ -103,6 +106,10 @@ class RedisStore(RedisRetention):
             await nodes.close()
             raise
         self._opened, self._index, self._changes = nodes, index, Changes(nodes, self._keys, index)
+
+    def _is_alone(self) -> bool:
+        """Ask whoever was named last, also on a connection that was made before."""
+        return self.alone()
 
     async def _check_schema(self, nodes: Nodes) -> None:
         """Write the schema's version where there is none. Raises `StoreTooNew`."""

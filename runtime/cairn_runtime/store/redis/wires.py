@@ -4,6 +4,8 @@ redis-py connects, speaks TLS, logs in and chooses the database; then its stream
 reads the socket itself.
 Many callers share a wire. A caller that is cancelled leaves its place in the queue, and the reply that
 comes for it is dropped: nobody ever reads the reply of another.
+Where nothing else needs the event loop, a caller waits a moment on the socket itself: the reply of a commit
+then costs no turn of the loop.
 A wire that is broken, late or out of step is ended, and everybody who waits on it hears `Lost`; it is never
 used again. Nothing is sent twice here.
 """
@@ -11,16 +13,26 @@ used again. Nothing is sent twice here.
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import Connection, SSLConnection
 
+from cairn_runtime.store.owned import never
 from cairn_runtime.store.redis.addresses import Address
 from cairn_runtime.store.redis.faults import Lost
 from cairn_runtime.store.redis.replies import Reply, ReplyReader
 
 CLIENT_NAME = "cairn"
+_HELD_UP_MILLIS = 5
+"""How long the loop is held up at most: the word to drain, a poke and the supervisor wait behind it."""
+_SOON_SECONDS = 0.00015
+_SLEEPS_AFTER_LATE = 4
+_READ_BYTES = 64 * 1024
 _TLS_VERIFY = {"full": "required", "ca": "required", "none": "none"}
 
 
@@ -61,7 +73,13 @@ class _Waiting:
 class Wire(asyncio.Protocol):
     """A connection that is ready for commands."""
 
-    def __init__(self, writer: asyncio.StreamWriter, host: tuple[str, int], timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        writer: asyncio.StreamWriter,
+        host: tuple[str, int],
+        timeout_seconds: float,
+        alone: Callable[[], bool] = never,
+    ) -> None:
         self.host = host
         self.master_until = 0.0
         """Until when (loop's clock) it need not be asked again whether the server is a master."""
@@ -74,6 +92,14 @@ class Wire(asyncio.Protocol):
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._alone = alone
+        self._socket = -1 if writer.get_extra_info("sslcontext") else writer.get_extra_info("socket").fileno()
+        """The descriptor that replies can be read from; none where they have to be decrypted."""
+        self._sleeps = 0
+        """How many more waits are slept through from their beginning."""
+        self._poll = select.poll()
+        if self._socket >= 0:
+            self._poll.register(self._socket, select.POLLIN)
         self._why = "the server closed the connection"
         self._transport.set_protocol(self)
         if self._transport.is_closing():
@@ -83,6 +109,40 @@ class Wire(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether commands may still be sent."""
         return not self._ended.done() and not self._transport.is_closing()
+
+    async def ask(self, data: bytes, count: int) -> list[Reply]:
+        """Send packed commands and wait for their `count` replies. Raises `Lost`."""
+        future = self.send(data, count)
+        if self._socket >= 0 and self._alone() and not self._transport.get_write_buffer_size():
+            self._hold_up()
+        return await future
+
+    def _hold_up(self) -> None:
+        """Wait a moment on the socket itself; whatever is not there then comes by way of the loop."""
+        if not (self._comes_soon() or self._poll.poll(_HELD_UP_MILLIS)):
+            return
+        try:
+            data = os.read(self._socket, _READ_BYTES)
+        except OSError:
+            return  # the loop meets it too, and says what it is
+        if data:
+            self.data_received(data)
+
+    def _comes_soon(self) -> bool:
+        """Look for a reply that is there sooner than this process could fall asleep and be woken.
+
+        A server further away is asked so now and then only: it would be processor time for nothing.
+        """
+        if self._sleeps:
+            self._sleeps -= 1
+            return False
+        until = time.perf_counter() + _SOON_SECONDS
+        while not self._poll.poll(0):
+            if time.perf_counter() > until:
+                self._sleeps = _SLEEPS_AFTER_LATE
+                return False
+            os.sched_yield()
+        return True
 
     def send(self, data: bytes, count: int) -> asyncio.Future[list[Reply]]:
         """Send packed commands; the future gets their `count` replies.
@@ -160,7 +220,12 @@ class Wire(asyncio.Protocol):
         await self._ended
 
 
-async def connect(address: Address, host: tuple[str, int], timeout_seconds: float | None = None) -> Wire:
+async def connect(
+    address: Address,
+    host: tuple[str, int],
+    timeout_seconds: float | None = None,
+    alone: Callable[[], bool] = never,
+) -> Wire:
     """Make a wire to a server.
 
     Raises:
@@ -173,7 +238,7 @@ async def connect(address: Address, host: tuple[str, int], timeout_seconds: floa
         # redis-py leaves the socket open when its caller is cancelled in the middle of the log-in.
         await connection.disconnect(nowait=True)
         raise
-    return Wire(connection.hand_over(), host, timeout_seconds or address.timeout_seconds)
+    return Wire(connection.hand_over(), host, timeout_seconds or address.timeout_seconds, alone)
 
 
 def _connection(address: Address, host: tuple[str, int]) -> _PlainConnection | _SecureConnection:
