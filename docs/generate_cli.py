@@ -58,7 +58,7 @@ The reasons behind them are in [errors](errors.md).
 | 2 | wrong usage, or a manifest that is not valid |
 | 3 | the run waits for an answer |
 | 4 | no such run, Workflow or checkpoint, or no store yet |
-| 69 | the store does not answer |
+| 69 | the store does not answer, or the cluster, or the operator in it |
 | 70 | a fault of Cairn itself |
 | 75 | another runner has taken the run over |
 | 78 | this run, or this installation, cannot go on: the reason says why |
@@ -75,6 +75,7 @@ Moments are RFC 3339 in UTC, sizes are bytes, ids are whole, lists are newest fi
 | `show` | the same, and `metadata, digest, graphHash, formatVersion, events` |
 | run, also of `cancel` | `run, workflow, phase, epoch, head: {seq, id}, origin, reason, createdAt, updatedAt` |
 | `run`, `resume` | `run, phase, state, head: {seq, id}, checkpoints, restarts, reason, waits` |
+| `resume` on a cluster | `workflow, run, checkpoint, nonce` |
 | `watch` | a checkpoint with `type: checkpoint`, or a run with `type: run` and `waits` |
 | `state` | the channels by name |
 | `diff` | a JSON patch (RFC 6902): a list of `op, path, value` |

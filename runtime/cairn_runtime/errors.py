@@ -35,7 +35,11 @@ default message.
     │   ├── CheckpointCorrupted      digest, chain or encoding is wrong
     │   ├── FormatUnknown            written by a newer release
     │   └── KeyMissing               encrypted with a key that is not in the ring
-    └── SpecChanged                  an unfinished run has another spec
+    ├── SpecChanged                  an unfinished run has another spec
+    └── ClusterError                 kubectl, or the server behind it, refused
+        ├── KubectlMissing           there is no kubectl
+        ├── ClusterUnavailable       no answer from the server, or from the operator
+        └── ResumeRefused            the operator cannot serve this resume
 """
 
 from __future__ import annotations
@@ -301,3 +305,30 @@ class SpecChanged(CairnError):
 
     reason = "SpecChanged"
     exit_code = EXIT_USAGE
+
+
+class ClusterError(CairnError):
+    """The cluster refused what was asked; its own words say why."""
+
+    reason = "ClusterError"
+
+
+class KubectlMissing(ClusterError):
+    """There is no kubectl on the PATH; install it, or write spec.resume in the Workflow's manifest."""
+
+    reason = "KubectlMissing"
+    exit_code = EXIT_CONFIG
+
+
+class ClusterUnavailable(ClusterError):
+    """The cluster, or the operator in it, did not answer in time; see whether the operator runs."""
+
+    reason = "ClusterUnavailable"
+    retryable = True
+    exit_code = EXIT_STORE_UNAVAILABLE
+
+
+class ResumeRefused(ClusterError):
+    """The operator cannot serve this resume; nothing of the Workflow's run was touched."""
+
+    reason = "ResumeRefused"

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cairn_runtime.cli.options import DebugOption
+from cairn_runtime.cli.options import DebugOption, called_by_kubectl
 from cairn_runtime.cli.verbs import answering, checking, looking, running
 from cairn_runtime.errors import Fault
 
@@ -152,7 +152,7 @@ def _alone(
 
 def _program() -> str:
     """The name that was typed: `cairn`, or `kubectl cairn` for the plugin."""
-    return "kubectl cairn" if sys.argv[0].endswith("kubectl-cairn") else "cairn"
+    return "kubectl cairn" if called_by_kubectl() else "cairn"
 
 
 def _show_log() -> None:

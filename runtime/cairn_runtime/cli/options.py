@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, TypeAlias
 
 import typer
@@ -39,3 +40,28 @@ OptionalWho: TypeAlias = Annotated[
     ),
 ]
 CHECKPOINT_HELP = "An id, its last 8 characters, or RUN/SEQ such as digest/7."
+
+
+ContextOption: TypeAlias = Annotated[
+    str,
+    typer.Option("--context", metavar="NAME", help="On a cluster: kubectl's context.", show_default=False),
+]
+NamespaceOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="On a cluster: the Workflow's namespace; default: kubectl's.",
+        show_default=False,
+    ),
+]
+KubeconfigOption: TypeAlias = Annotated[
+    str,
+    typer.Option("--kubeconfig", metavar="FILE", help="On a cluster: kubectl's file.", show_default=False),
+]
+
+
+def called_by_kubectl() -> bool:
+    """Whether it is `kubectl cairn` that was typed: kubectl starts its plugins under this name."""
+    return sys.argv[0].endswith("kubectl-cairn")
