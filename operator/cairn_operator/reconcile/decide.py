@@ -224,8 +224,9 @@ def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], f
 def _next_attempt(world: World, run: Run, pod: PodFacts | None) -> tuple[tuple[Action, ...], float | None]:
     """No process works on the run: wait for an answer, count why the last one ended, start the next."""
     if run.phase == "Waiting" and not checks.due(run, world.signals, world.now):
-        # However its process ended: it had parked before.
-        return (), None if run.wake_at is None else (run.wake_at - world.now).total_seconds()
+        # However its process ended: it had parked before. With faults in the spec nobody would wake it then.
+        waking = run.wake_at if world.manifest is not None else None
+        return (), None if waking is None else (waking - world.now).total_seconds()
     if run.epoch == 0:
         return _started(world, run), None
     cause = _cause(world, run, pod)

@@ -448,6 +448,8 @@ def test_a_parked_run_is_looked_at_when_it_wakes():
     assert plan(world(run=row)).actions == ()
     assert plan(world(run=row)).again_seconds == 20.0
     assert plan(world(run=row, now=ago(-20))).actions == START
+    # Nothing could be started then; whoever mends the spec rings.
+    assert plan(broken(run=row)).again_seconds is None
 
 
 def test_an_answer_starts_the_runner():
