@@ -26,6 +26,8 @@ RUN_LABEL = f"{GROUP}/run"
 """Run id, on pods and Checkpoints."""
 EPOCH_LABEL = f"{GROUP}/epoch"
 """Epoch that a pod was made for."""
+GENERATION_ANNOTATION = f"{GROUP}/generation"
+"""Generation of the Workflow that a pod was built from."""
 
 PIN_ANNOTATION = f"{GROUP}/pin"
 """`true` on a Checkpoint keeps it from every prune; taking it away lets it go again."""

@@ -182,7 +182,13 @@ class Actor:
         )
         found = world.workflow
         assignment = Assignment(
-            found.namespace, found.name, found.uid, action.run_id, fence.epoch, fence.claim_id
+            found.namespace,
+            found.name,
+            found.uid,
+            action.run_id,
+            fence.epoch,
+            fence.claim_id,
+            found.generation,
         )
         self.between("create_pod")
         try:

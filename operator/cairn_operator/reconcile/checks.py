@@ -104,6 +104,11 @@ def stuck(pod: PodFacts) -> bool:
     return not pod.over and pod.running_since is None and bool(pod.waiting)
 
 
+def outdated(world: World, pod: PodFacts) -> bool:
+    """Whether this pod does not start, and was built from a spec that has been changed since."""
+    return stuck(pod) and not pod.deleting and 0 <= pod.generation < world.workflow.generation
+
+
 # -- ends ----------------------------------------------
 
 

@@ -6,6 +6,7 @@
     the run is finished .............. tidy up; delete the Workflow when its time is over
     suspended ........................ drain, start nothing
     its runner lives ................. leave it alone, unless it is silent or pending for too long
+    ... or its pod does not start .... make it anew once the spec has changed: that may be what mends it
     its runner ended, or there is none count why, pause, start the next one; or give the run up
     ... and the spec has faults ...... start nothing: a pod is built from a spec that is accepted
 
@@ -206,10 +207,12 @@ def _finished(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, .
 
 
 def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], float | None]:
-    """Its process lives or is about to: leave it alone, unless it is silent or pending for too long."""
+    """Its process lives or is about to: leave it alone, unless it is silent, outdated or pending long."""
     if checks.silent(world, pod) and world.manifest is not None:
         gone = () if pod.deleting else (_delete(pod, "its runner is silent"),)
         return (*gone, StartRunner(run.run_id, run.epoch)), None
+    if checks.outdated(world, pod) and world.manifest is not None:
+        return (_delete(pod, "it does not start, and the spec has changed since"),), None
     limit = world.manifest.spec.pod.pending_timeout if world.manifest is not None else None
     if limit is None or pod.running_since is not None or pod.deleting:
         return (), LOOK_AGAIN_SECONDS

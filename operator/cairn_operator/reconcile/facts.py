@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cairn_operator.names import EPOCH_LABEL, PIN_ANNOTATION, PINNED_ANNOTATION, RUN_LABEL
+from cairn_operator.names import (
+    EPOCH_LABEL,
+    GENERATION_ANNOTATION,
+    PIN_ANNOTATION,
+    PINNED_ANNOTATION,
+    RUN_LABEL,
+)
 from cairn_operator.reconcile.projection import Shown
 from cairn_operator.reconcile.state import Ended, Object, PodFacts, PodPhase
 from cairn_operator.resources.pods import CONTAINER
@@ -79,6 +85,7 @@ def pod_facts(document: JSONObject, now: datetime) -> PodFacts:
         disrupted=_disrupted(status),
         waiting=waiting,
         waiting_message=words,
+        generation=_digits(text(part(meta, "annotations"), GENERATION_ANNOTATION)),
     )
 
 

@@ -56,6 +56,8 @@ class PodFacts:
     """Why its container does not start: `ImagePullBackOff`, `Unschedulable`, ..."""
     waiting_message: str = ""
     """The API's own words for that."""
+    generation: int = -1
+    """Of the Workflow that it was built from; -1: it does not say."""
 
     @property
     def over(self) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from cairn_operator.names import (
     API_VERSION,
     EPOCH_LABEL,
+    GENERATION_ANNOTATION,
     RUN_LABEL,
     STORE_SECRET_KEY,
     STORE_SECRET_PREFIX,
@@ -59,6 +60,8 @@ class Assignment:
     run_id: str
     epoch: int
     claim_id: str
+    generation: int
+    """Of the Workflow as the pod is built from it."""
 
     @property
     def pod_name(self) -> str:
@@ -76,7 +79,7 @@ def runner_pod(manifest: Workflow, assignment: Assignment, defaults: PodDefaults
             "name": assignment.pod_name,
             "namespace": assignment.namespace,
             "labels": {**pod.labels, **labels(assignment)},
-            "annotations": dict(pod.annotations),
+            "annotations": {**pod.annotations, GENERATION_ANNOTATION: str(assignment.generation)},
             "ownerReferences": [owner(assignment.workflow, assignment.workflow_uid)],
         },
         "spec": _given(

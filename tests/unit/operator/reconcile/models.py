@@ -302,7 +302,15 @@ class Cluster:
             return
         self.create_error = None
         assert name not in self.pods
-        made = PodFacts(name, f"uid-{self.claims}", row.run_id, row.epoch, "Pending", self.now)
+        made = PodFacts(
+            name,
+            f"uid-{self.claims}",
+            row.run_id,
+            row.epoch,
+            "Pending",
+            self.now,
+            generation=seen.workflow.generation,
+        )
         self.pods[name] = Attempt(made, row.claim_id)
 
     def _delete(self, action: DeletePod) -> None:

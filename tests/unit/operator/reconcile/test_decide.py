@@ -285,6 +285,26 @@ def test_a_pod_that_runs_or_goes_is_not_pending(facts):
     assert plan(seen).actions == ()
 
 
+STUCK = {"phase": "Pending", "running_since": None, "waiting": "Unschedulable", "created_at": ago(1)}
+OUTDATED = {
+    "it does not start, and the spec has changed": (STUCK | {"generation": 2}, ["DeletePod"]),
+    "the spec is the same": (STUCK | {"generation": 3}, []),
+    "it does not say what it was built from": (STUCK, []),
+    "it is on its way": (STUCK | {"waiting": "", "generation": 2}, []),
+    "it is told to go already": (STUCK | {"generation": 2, "deleting": True}, []),
+    "it runs": ({"generation": 2}, []),
+}
+
+
+@pytest.mark.parametrize(("facts", "expected"), OUTDATED.values(), ids=OUTDATED.keys())
+def test_a_pod_that_does_not_start_is_made_anew_once_the_spec_has_changed(facts, expected):
+    """`spec.pod` may be changed at any time; whoever mends it must not have to delete the pod as well."""
+    seen = world(run=started(), pods=(pod(**facts),))
+    seen = replace(seen, workflow=replace(seen.workflow, generation=3))
+
+    assert [type(action).__name__ for action in plan(seen).actions] == expected
+
+
 # -- the next attempt ----------------------------------------------
 
 

@@ -22,6 +22,7 @@ def told(state=None, **status):
             "name": "p",
             "uid": "u",
             "labels": {"cairn.dev/run": RUN, "cairn.dev/epoch": "3"},
+            "annotations": {"cairn.dev/generation": "4"},
             "creationTimestamp": AT,
             "ownerReferences": [{"uid": "other"}, {"uid": UID}],
         },
@@ -30,10 +31,11 @@ def told(state=None, **status):
 
 
 def test_a_running_pod():
-    """Name, run, epoch, and since when its container runs."""
+    """Name, run, epoch, what it was built from, and since when its container runs."""
     pod = facts.pod_facts(told({"running": {"startedAt": AT}}), NOW)
 
     assert (pod.name, pod.uid, pod.run_id, pod.epoch, pod.phase) == ("p", "u", RUN, 3, "Running")
+    assert pod.generation == 4
     assert pod.created_at == pod.running_since == ago(60)
     assert (pod.ended, pod.deleting, pod.disrupted, pod.waiting, pod.over) == (None, False, "", "", False)
 

@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / "manifests"
 RENEW = "python -m tests.unit.operator.resources.test_pods"
 UID = "6f1c9d0e-52a4-4b7e-9d6b-0c3a1f7e4d21"
 RUN = "0a7b6c1e-9f3d-5c2b-8a41-77d0c2f4e9ab"
-ASSIGNMENT = Assignment("team", "digest", UID, RUN, 3, "claim-of-epoch-3")
+ASSIGNMENT = Assignment("team", "digest", UID, RUN, 3, "claim-of-epoch-3", 7)
 DEFAULTS = PodDefaults("registry.example/cairn-runner:0.1.0")
 EVERYTHING = {
     "image": "registry.example/digest:1.4",
@@ -229,7 +229,7 @@ def test_a_pod_goes_with_its_workflow_and_holds_nothing_up():
 @given(st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=45), st.integers(1, 10**8 - 1))
 def test_a_pods_name_is_short_enough_to_be_its_hosts(workflow, epoch):
     """63 characters, for every epoch that a run will ever see."""
-    name = Assignment("team", workflow, UID, RUN, epoch, "c").pod_name
+    name = Assignment("team", workflow, UID, RUN, epoch, "c", 1).pod_name
 
     assert name == f"{workflow}-c2f4e9ab-{epoch}"
     assert len(name) <= 63
