@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from cairn_operator.names import WRITES
 from cairn_operator.settings import Settings, read_settings
 from cairn_operator.telemetry.metrics import Gauges, Metrics
 
@@ -26,6 +27,13 @@ def test_every_variable_is_on_the_page():
 
     assert set(re.findall(r"^\| `(CAIRN_[A-Z_]+)`", PAGE, re.MULTILINE)) == asked
     assert len(asked) == len(fields(Settings))
+
+
+def test_every_write_is_on_the_page():
+    """Whoever writes a test of a fault finds where the process can end."""
+    (line,) = [line for line in PAGE.splitlines() if line.startswith("The writes that `CAIRN_DIE_AT` knows")]
+
+    assert tuple(re.findall(r"`([a-z_]+)`", line)) == WRITES
 
 
 def test_every_number_is_on_the_page():
