@@ -55,7 +55,11 @@ WITNESS = """
 apiVersion: v1
 kind: Service
 metadata: {name: witness}
-spec: {selector: {app: witness}, ports: [{port: 80, targetPort: 8080}]}
+spec:
+  selector: {app: witness}
+  # Where the machine is so busy that a probe comes late, steps must still be heard.
+  publishNotReadyAddresses: true
+  ports: [{port: 80, targetPort: 8080}]
 ---
 apiVersion: v1
 kind: Pod

@@ -65,4 +65,5 @@ class Witness(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    ThreadingHTTPServer.request_queue_size = 128  # many steps may begin at once
     ThreadingHTTPServer(("", PORT), Witness).serve_forever()
