@@ -4,6 +4,8 @@
 
 What goes wrong with one Workflow stays with it: its pass is repeated after a pause of its own. An exception
 that nobody foresaw is a line in the log and one more pause, never the end of a worker.
+What is only shown must not keep what is done waiting: where the server refuses a status or a Checkpoint
+object, the pass counts as made, and the view is tried again later.
 What is remembered between passes (`Memory`, budgets, stopwatches) is lost with the process and missed by
 nobody: every pass could be the first.
 """
@@ -17,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from cairn_operator.cluster.errors import ApiConflict, ApiError, ApiGone
+from cairn_operator.cluster.errors import ApiConflict, ApiError, ApiGone, ApiRefused
 from cairn_operator.reconcile import checks
 from cairn_operator.reconcile.act import Actor, Refusal
 from cairn_operator.reconcile.decide import Keeping, decide
@@ -33,6 +35,8 @@ log = logging.getLogger("cairn.passes")
 
 NO_TOKEN_SECONDS = 1.0
 """How soon a silent runner is looked at again for which this tick had no replacement left."""
+SHOW_AGAIN_SECONDS = 30.0
+"""How soon a view is tried again that the server refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +144,9 @@ class Reconciler:
         started = any(isinstance(action, StartRunner) for action in plan.actions)
         create_error = None if started else world.create_error
         self._memories[key] = Memory(refusal.create_error or create_error, refusal.trouble)
-        wait = None if _on_its_way(plan, refusal) else await self._write(key, world, plan.status)
+        wait = None if _on_its_way(plan, refusal) else await self._told(key, world, plan.status)
         again = 0.0 if plan.actions and refusal.trouble is None else plan.again_seconds
-        later = await self._show(world) if not plan.actions else None
+        later = await self._shown(key, world) if not plan.actions else None
         if self.on_pass is not None:
             self.on_pass(key, world, plan, refusal, time.monotonic() - begin)
         if refusal.trouble is not None:
@@ -176,6 +180,27 @@ class Reconciler:
         self._pulse.forget(key)
         if self.on_end is not None:
             self.on_end(key, "Gone")
+
+    async def _told(self, key: Key, world: World, status: JSONObject) -> float | None:
+        """Write the status; one that is refused for good is tried again later, and holds nothing up."""
+        try:
+            return await self._write(key, world, status)
+        except ApiRefused as error:
+            return self._refused(key, "status", error)
+
+    async def _shown(self, key: Key, world: World) -> float | None:
+        """Bring the Checkpoint objects in line; where that fails it is tried again later."""
+        try:
+            return await self._show(world)
+        except (ApiError, CairnError) as error:
+            return self._refused(key, "checkpoints", error)
+
+    def _refused(self, key: Key, view: str, error: ApiError | CairnError) -> float:
+        where = {"workflow": "/".join(key), "view": view}
+        log.warning("view was not shown", extra={**where, "reason": error.reason, "why": str(error)})
+        if self.on_end is not None:
+            self.on_end(key, error.reason)
+        return SHOW_AGAIN_SECONDS
 
     async def _write(self, key: Key, world: World, status: JSONObject) -> float | None:
         """Write the status if it changed and may be written; answers how long it must wait, if it must."""

@@ -104,7 +104,8 @@ class Showing:
         try:
             await self._bring(world, self.stores[world.store])
         except BaseException:
-            self._touched.add(uid)
+            self._stirred.add(uid)
+            self._shown[uid] = ("", self.clock())
             raise
         self._shown[uid] = (run.head_id, self.clock())
         return None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.operator.reconcile.servers import Kubelet, Server
 
+from cairn_operator.cluster.errors import ApiRefused
 from cairn_operator.handlers.doorbells import doorbells
 from cairn_operator.process import Operator
 from cairn_operator.reconcile import showing
@@ -125,6 +126,24 @@ async def test_checkpoints_are_not_looked_at_again_for_our_own_writes(house):
 
     await house.until(lambda: not house.tasks and house.status.get("phase") == "Succeeded")
     assert house.server.reads["Checkpoints"] == looked
+
+
+async def test_a_view_that_is_refused_holds_nothing_up(house):
+    """A quota on Checkpoint objects, or a status that the server does not take: the run ends as ever."""
+
+    class Full(dict):
+        def pop(self, kind, *_):
+            raise self[kind]
+
+    refusal = ApiRefused("Forbidden", "exceeded quota: count/checkpoints.cairn.dev")
+    house.server.refuse = Full(Checkpoint=refusal)
+    house.apply(**chain(3))
+    await house.until(lambda: house.status.get("phase") == "Succeeded")
+    assert house.server.writes["create Checkpoint"] == 0
+
+    house.server.refuse = {}
+    house.server.put("Workflow", "team", "digest", metadata={"labels": {"looked": "again"}})
+    await house.until(lambda: sorted(house.checkpoints()) == [1, 2, 3, 4])
 
 
 async def test_a_pin_goes_and_comes_with_its_annotation(house):
