@@ -3,7 +3,8 @@
 #   docker build -t cairn .                       from Docker Hub's slim Python
 #   docker build --build-arg BASE=... -t cairn .  from any Debian with Python 3.11 to 3.13 and its venv
 #
-# An image of your own needs only a Python and `pip install cairn-workflows[postgres]`.
+# An image of your own needs only a Python, `pip install cairn-workflows[postgres]`, and a user that is a number
+# other than 0: runners are never root.
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
