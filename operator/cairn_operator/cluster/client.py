@@ -7,7 +7,9 @@ A request that got no answer may have been carried out; all that Cairn sends is 
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, Self, cast
@@ -27,7 +29,7 @@ from cairn_operator.names import (
     WORKFLOW_KIND,
     WORKFLOW_PLURAL,
 )
-from cairn_runtime.model.values import JSONObject
+from cairn_runtime.model.values import JSONObject, JSONValue
 
 FIELD_MANAGER = "cairn-operator"
 REQUEST_SECONDS = 20.0
@@ -35,6 +37,10 @@ _PAGE = 100
 """Objects of one page: a Workflow may weigh a quarter of a megabyte."""
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""The parameter keeps the client from writing the body itself, in JSON that is not YAML: see `yaml_text`."""
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _OK = 300
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
@@ -217,7 +223,7 @@ class Cluster:
             _path(WORKFLOW_KIND, namespace, name) + "/status",
             {"fieldManager": FIELD_MANAGER, "force": "true"},
             body,
-            content_type="application/apply-patch+yaml",
+            content_type=_APPLY,
         )
 
     async def _ask(
@@ -238,7 +244,7 @@ class Cluster:
                 path,
                 query_params=list((query or {}).items()),
                 header_params=headers,
-                body=body,
+                body=yaml_text(body) if content_type == _APPLY else body,
                 auth_settings=["BearerToken"],
             )
             response = await self._api.call_api(*request, _request_timeout=REQUEST_SECONDS)
@@ -247,13 +253,30 @@ class Cluster:
             raise ApiUnavailable(
                 f"the API server did not answer: {str(error) or type(error).__name__}"
             ) from None
-        try:
-            answer = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            answer = {}
-        if response.status >= _OK:
-            raise error_of(response.status, answer if isinstance(answer, dict) else {})
-        return answer if isinstance(answer, dict) else {}
+        return _read(response.status, data)
+
+
+def yaml_text(document: JSONValue) -> str:
+    """Write JSON that is YAML too, which is what server-side apply reads.
+
+    In YAML no pair of escapes is one character, as JSON has it for emojis, and some characters must not stand
+    as they are. Half a pair is no character anywhere.
+    """
+    text = _LONE_SURROGATE.sub("\ufffd", json.dumps(document, ensure_ascii=False))
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _read(status: int, data: bytes) -> JSONObject:
+    """Read an answer; one that cannot be read, of an object nested too deep, is none, and no empty one."""
+    try:
+        answer = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        answer = None
+    if status >= _OK:
+        raise error_of(status, answer if isinstance(answer, dict) else {})
+    if not isinstance(answer, dict):
+        raise ApiUnavailable("the API server's answer cannot be read")
+    return answer
 
 
 def _path(kind: str, namespace: str, name: str = "") -> str:
