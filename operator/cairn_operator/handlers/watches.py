@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 import warnings
@@ -27,6 +28,11 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 GOOD_SECONDS = 120.0
 """Watches that lasted so long were well: the next pause is the first again."""
 STOP_SECONDS = 5.0
+_LEVELS = 50_000
+"""Frames for kopf, which reads and copies objects by recursion: the API server lets one have 10,000 levels,
+and one such object would end the watches of all the others, again and again."""
+_STACK_BYTES = 256 << 20
+"""For so many; what is not used is not there."""
 
 
 class Watches:
@@ -44,7 +50,12 @@ class Watches:
         """Begin to watch."""
         life = self._life = _Life()
         life.thread = threading.Thread(target=self._run, args=(life,), name="watches", daemon=True)
-        life.thread.start()
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _LEVELS))
+        before = threading.stack_size(_STACK_BYTES)
+        try:
+            life.thread.start()
+        finally:
+            threading.stack_size(before)
 
     def restart(self, why: str) -> None:
         """End the watches that there are; others begin."""

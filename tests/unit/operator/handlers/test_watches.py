@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 import signal
 import threading
 
@@ -13,6 +15,8 @@ from cairn_operator.handlers.doorbells import Ring
 from cairn_operator.handlers.watches import Watches
 from cairn_operator.reconcile.workqueue import Key
 
+LEVELS = 10_000
+"""As deep as the API server lets an object be."""
 RING = Ring("Workflow", Key("team", "digest"), "17")
 
 
@@ -29,6 +33,9 @@ class Kopf:
         self.threads.append(threading.current_thread())
         self.options = options
         life = self.lives.pop(0) if self.lives else "watch"
+        if life == "deep":
+            copy.deepcopy(json.loads("[" * LEVELS + "]" * LEVELS))
+            life = "watch"
         self.started.release()
         if isinstance(life, Exception):
             raise life
@@ -107,6 +114,17 @@ async def test_they_may_begin_again_after_a_stop(started):
     await found.stop()
 
     assert len(kopf.threads) == 2
+
+
+async def test_the_deepest_object_does_not_end_the_watches(started):
+    """Kopf reads and copies by recursion: one such object would take the bell from all the others."""
+    kopf = Kopf("deep")
+    found = started(kopf)
+    await kopf.until_started()
+    await found.stop()
+
+    assert found.restarts == 0
+    assert threading.stack_size() == 0
 
 
 async def test_signals_stay_ours(started):
