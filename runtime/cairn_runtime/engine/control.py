@@ -110,19 +110,20 @@ class Control:
         body: dict[str, Any] = {"events": events}
         if snapshot:
             body["state"] = state.to_json()
-        encoded = self.codec.encode(body, salt=os.urandom(SALT_BYTES))
-        deltas = self.delta_bytes + encoded.plain_bytes
+        plain = self.codec.plain(body, salt=os.urandom(SALT_BYTES))
+        deltas = self.delta_bytes + len(plain)
         if not snapshot and deltas > self._threshold:
             # The deltas weigh as much as a snapshot may: see what the state really weighs.
             whole = state.to_json()
             weight = len(orjson.dumps(whole))
             if weight <= min(deltas, self.codec.limits.plain_bytes // 2):
                 snapshot = True
-                encoded = self.codec.encode({**body, "state": whole}, salt=os.urandom(SALT_BYTES))
+                plain = self.codec.plain({**body, "state": whole}, salt=os.urandom(SALT_BYTES))
                 self._threshold = max(SNAPSHOT_FLOOR_BYTES, weight)
             else:
                 self._threshold = max(weight, deltas + deltas // 2)
-        self.delta_bytes = 0 if snapshot else self.delta_bytes + encoded.plain_bytes
+        encoded = self.codec.pack(plain)
+        self.delta_bytes = 0 if snapshot else deltas
         self._append(encoded.payload, encoded.digest, mark, snapshot=snapshot)
 
     def _append(self, payload: bytes, digest: str, mark: Mark, *, snapshot: bool) -> None:

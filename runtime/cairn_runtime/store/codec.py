@@ -91,10 +91,14 @@ class Codec:
         self._zstd = _Zstd()
 
     def encode(self, value: JSONObject, *, salt: bytes) -> Encoded:
-        """Encode a JSON object; `salt` is 16 random bytes.
+        """Encode a JSON object; `salt` is 16 random bytes. Raises like `plain` and `pack`."""
+        return self.pack(self.plain(value, salt=salt))
+
+    def plain(self, value: JSONObject, *, salt: bytes) -> bytes:
+        """Write a JSON object as it is digested: its length tells what it weighs.
 
         Raises:
-            CheckpointTooLarge: over a bound.
+            CheckpointTooLarge: over the bound.
             WriteRefused: not JSON.
         """
         if len(salt) != SALT_BYTES:
@@ -105,9 +109,17 @@ class Codec:
         except orjson.JSONEncodeError as error:
             msg = f"the checkpoint is not JSON: {error}"
             raise WriteRefused(msg) from error
+        if len(plain) > self.limits.plain_bytes:
+            raise _too_large(len(plain), self.limits.plain_bytes)
+        return plain
+
+    def pack(self, plain: bytes) -> Encoded:
+        """Compress and digest what `plain` wrote.
+
+        Raises:
+            CheckpointTooLarge: over the bound.
+        """
         size = len(plain)
-        if size > self.limits.plain_bytes:
-            raise _too_large(size, self.limits.plain_bytes)
         if size > _ZSTD_ABOVE:
             compress = self._zstd.compress_wide if size > _WIDE_ABOVE else self._zstd.compress
             payload = _ZSTD_HEADER + compress(plain)

@@ -8,6 +8,7 @@ from tests.unit.engine.lab import Lab
 
 from cairn_runtime.engine.context import Context, State
 from cairn_runtime.engine.control import SNAPSHOT_FLOOR_BYTES
+from cairn_runtime.store.codec import Codec, Encoded
 from cairn_runtime.store.opening import open_store
 
 
@@ -59,3 +60,20 @@ async def test_a_short_history_has_no_snapshot() -> None:
     kinds, _, _ = await sizes(20, {"reducer": "replace"}, "v")
 
     assert set(kinds) == {"delta"}
+
+
+async def test_what_becomes_a_snapshot_is_compressed_once(monkeypatch) -> None:
+    """That the deltas weigh too much is known before they are compressed: of large values that is most."""
+    packed: list[bytes] = []
+    pack = Codec.pack
+
+    def count(codec: Codec, plain: bytes) -> Encoded:
+        packed.append(plain)
+        return pack(codec, plain)
+
+    monkeypatch.setattr(Codec, "pack", count)
+
+    kinds, _, _ = await sizes(10, {"reducer": "replace"}, "v" * SNAPSHOT_FLOOR_BYTES)
+
+    assert "snapshot" in kinds
+    assert len(packed) == len(kinds)
