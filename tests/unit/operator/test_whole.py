@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.operator.reconcile.servers import Kubelet, Server
 
+from cairn_operator import process
 from cairn_operator.cluster.errors import ApiRefused
 from cairn_operator.handlers.doorbells import doorbells
 from cairn_operator.process import Operator
 from cairn_operator.reconcile import showing
-from cairn_operator.settings import Settings
+from cairn_operator.settings import DieAt, Settings
 from cairn_runtime.model.ids import new_id
 from cairn_runtime.store.base import Store
 from cairn_runtime.store.opening import open_store
@@ -83,24 +85,100 @@ class House:
                     await asyncio.wait_for(self.news.wait(), 0.1)
 
 
+class Died(BaseException):
+    """The operator's process ended, as by a crash."""
+
+
+class DiesAt:
+    """A fault point for an operator that shares its process with the test."""
+
+    def __init__(self, at: DieAt) -> None:
+        self._at = at
+
+    def __call__(self, name: str) -> None:
+        if name == self._at.name:
+            raise Died
+
+
+class Site:
+    """A house, and operators that come and go in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.url = f"memory:{new_id()}"
+        (folder / "default").mkdir()
+        (folder / "default" / "url").write_text(self.url)
+
+    def operator(self, house: House, die_at: DieAt | None = None) -> asyncio.Task[None]:
+        """Put an operator on duty."""
+        settings = Settings("home", "runner:1", "me", stores=self._folder, die_at=die_at)
+        server: Any = house.server
+        made = Operator(settings, server, "0", hide=lambda _url: None)
+        house.watch(made)
+        return asyncio.create_task(made._rounds.run())
+
+
 @pytest.fixture
-async def house(tmp_path, monkeypatch):
-    """An operator on duty."""
+async def site(tmp_path, monkeypatch):
+    """Where a house stands."""
     monkeypatch.setattr(showing, "PAUSE_SECONDS", 0.2)
-    url = f"memory:{new_id()}"
-    (tmp_path / "default").mkdir()
-    (tmp_path / "default" / "url").write_text(url)
-    server, store = Server(), await open_store(url)
-    operator = Operator(
-        Settings("home", "runner:1", "me", stores=tmp_path), server, "0", hide=lambda _url: None
-    )
-    made = House(server, store)
-    made.watch(operator)
-    duty = asyncio.create_task(operator._rounds.run())
+    monkeypatch.setattr(process, "FaultPoint", DiesAt)
+    return Site(tmp_path)
+
+
+@pytest.fixture
+async def empty(site):
+    """A house without an operator."""
+    store = await open_store(site.url)
+    made = House(Server(), store)
     yield made
-    duty.cancel()
-    await asyncio.gather(duty, *made.kubelet.attempts.values(), return_exceptions=True)
+    await asyncio.gather(*made.kubelet.attempts.values(), return_exceptions=True)
     await store.close()
+
+
+@pytest.fixture
+async def house(site, empty):
+    """A house with an operator on duty."""
+    duty = site.operator(empty)
+    yield empty
+    duty.cancel()
+    await asyncio.gather(duty, return_exceptions=True)
+
+
+DEATHS = (
+    *("create_run", "claim", "create_pod", "status", "event", "create_checkpoint", "delete_checkpoint"),
+    *("hold", "claim_to_end", "end_run", "release_hold"),
+)
+
+
+@pytest.mark.parametrize("name", DEATHS)
+async def test_whoever_comes_next_goes_on_where_an_operator_died(site, empty, name):
+    """Before any write, of a first run or of a fork that takes the place of a run under way."""
+    spec = chain(3, checkpoint={"history": {"keepLast": 1}})
+    spec["steps"][1] = {"name": "s1", "approval": {}, "needs": ["s0"]}
+    first = site.operator(empty, DieAt(name))
+    empty.apply(**spec)
+    fork = {**spec, "resume": {"checkpoint": "latest", "nonce": "1", "skip": ["s1"]}}
+    if name not in DEATHS[:7]:
+        await empty.until(lambda: empty.status.get("phase") == "Waiting")
+        empty.apply(**fork)
+    await asyncio.wait({first}, timeout=10)
+    assert first.done(), "it never came to this write"
+    assert isinstance(first.exception(), BaseExceptionGroup)
+
+    second = site.operator(empty)
+    if name in DEATHS[:7]:
+        await empty.until(lambda: empty.status.get("phase") == "Waiting")
+        empty.apply(**fork)
+    await empty.until(lambda: empty.status.get("phase") == "Succeeded")
+    await empty.until(lambda: len(empty.checkpoints()) == 1)
+    runs = await empty.store.runs()
+    assert runs[0].phase == "Succeeded"
+    assert all(run.phase == "Cancelled" for run in runs[1:])
+    assert empty.status["lastResume"]["nonce"] == "1"
+    assert not [hold for run in runs for hold in await empty.store.holds(run.run_id)]
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
 
 
 async def test_a_run_of_ten_steps_costs_few_writes(house):
