@@ -111,13 +111,15 @@ def judge_end(cluster: Cluster, seen: World, action: EndRun) -> None:
 
 
 def judge_delete(cluster: Cluster, seen: World, action: DeletePod) -> None:
-    """The pod that holds the run's fence goes only when it is over, silent, or to be suspended."""
+    """The pod that holds the run's fence goes only when it is over, silent, outdated, or to be suspended."""
     run, found = cluster.run, cluster.pods[action.name]
     assert not found.facts.deleting
     own = cluster.own_pod(seen)
     if found is own and run is not None and not found.facts.over:
         silent = found.lost and cluster.quiet(run) > SILENT_SECONDS
-        assert silent or cluster.spec.get("suspend")
+        stuck = found.facts.running_since is None and found.facts.waiting
+        outdated = stuck and found.facts.generation < cluster.generation and not cluster.broken
+        assert silent or outdated or cluster.spec.get("suspend")
         return
     if found is own and run is not None:
         assert run.finished, "how its last attempt ended is still to be told"
