@@ -20,7 +20,7 @@ from tests.cluster.harness.failures import folder_for
 from tests.cluster.harness.places import CHECKOUT, places
 from tests.cluster.installations import IMAGE, SERVERS, SERVERS_IMAGE, Installation
 
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 600
 RESTARTS = "restarts_cluster"
 
 
@@ -110,7 +110,7 @@ def installed(namespace: Cluster, images: None, defined: None, store_url: str) -
     namespace.apply(json.dumps(installations.secret(store_url)))
     namespace.apply(installations.witness_manifests())
     installation.start()
-    namespace.wait("pod/witness", "condition=Ready")
+    namespace.wait("pod/witness", "condition=Ready", seconds=installations.START_SECONDS)
     yield installation
     installation.release()
     assert installation.repeated() == []

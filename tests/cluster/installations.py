@@ -23,6 +23,7 @@ MANIFESTS = CHECKOUT / "examples" / "cluster"
 SERVERS = Path(__file__).parent / "servers"
 OPERATOR = "cairn-operator"
 STORE_SECRET = "cairn-store-default"
+START_SECONDS = 150
 KILLED = 128 + signal.SIGKILL
 """Exit code of a process that SIGKILL has ended."""
 ASK = """
@@ -96,13 +97,13 @@ class Installation:
         self.namespace.apply(
             yaml.safe_dump_all(operator_manifests(self.namespace.namespace, self.environ | environ))
         )
-        self.namespace.kubectl("rollout", "status", f"deployment/{OPERATOR}", "--timeout=60s")
+        rolled_out(self.namespace, OPERATOR)
 
     def scale(self, replicas: int) -> None:
         """Have so many operators; with none, wait until the last one is gone."""
         self.namespace.kubectl("scale", f"deployment/{OPERATOR}", f"--replicas={replicas}")
         if replicas:
-            self.namespace.kubectl("rollout", "status", f"deployment/{OPERATOR}", "--timeout=60s")
+            rolled_out(self.namespace, OPERATOR)
         else:
             self.namespace.kubectl(
                 "wait",
@@ -326,11 +327,17 @@ def witness_manifests() -> str:
     return WITNESS.replace("IMAGE", IMAGE) + "---\n" + yaml.safe_dump(config)
 
 
+def rolled_out(namespace: Cluster, deployment: str) -> None:
+    """Wait until a Deployment is as it was asked for; on a busy machine a pod takes a minute to be ready."""
+    arguments = ("rollout", "status", f"deployment/{deployment}", f"--timeout={START_SECONDS}s")
+    namespace.kubectl(*arguments, timeout_seconds=START_SECONDS + 10)
+
+
 def start_postgres(namespace: Cluster) -> str:
     """Start the Postgres of the examples in a namespace; answer its URL."""
     found = [document for document in manifests("postgres.yaml") if document["kind"] != "Namespace"]
     for document in found:
         document["metadata"]["namespace"] = namespace.namespace
     namespace.apply(yaml.safe_dump_all(found))
-    namespace.kubectl("rollout", "status", "deployment/postgres", "--timeout=60s")
+    rolled_out(namespace, "postgres")
     return f"postgresql://cairn@postgres.{namespace.namespace}/cairn"
