@@ -84,9 +84,7 @@ def validate(
     modules = code.Modules(outline, sources or {})
     compiled = conditions.Conditions(outline)
     found = [*shapes]
-    found += _besides(
-        {fault.path for fault in shapes}, _faults(outline, modules, compiled, limited=limited)
-    )
+    found += _besides({fault.path for fault in shapes}, _faults(outline, modules, compiled, limited=limited))
     if found or workflow is None:
         return Report(None, _sorted(found), ())
     return Report(workflow, (), _sorted(_warnings(outline, modules, compiled)))
