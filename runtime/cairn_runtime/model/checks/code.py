@@ -69,7 +69,9 @@ def file_names(outline: Outline) -> Iterator[Fault]:
     """A file name that cannot be one, or code from two places."""
     for name in outline.code:
         if not (_MODULE.fullmatch(name) or _DATA.fullmatch(name)):
-            problem = "a file in code is a module such as steps.py or a file to read such as words.txt; no folders"
+            problem = (
+                "a file in code is a module such as steps.py or a file to read such as words.txt; no folders"
+            )
             yield Fault(at_key("spec.code", name), problem)
     if outline.code and outline.spec.get("codeFrom") is not None:
         yield Fault("spec.codeFrom", "code comes from spec.code too; use one of them")
