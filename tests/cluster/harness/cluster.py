@@ -153,8 +153,12 @@ class Cluster:
         return tag
 
     def pid_of(self, pod: str, container: str | None = None) -> int:
-        """The process id, on the node, of a container's first process."""
-        return faults.pid_of(self.provider, self.get(f"pod/{pod}"), container)
+        """The process id, on the node, of a container's first process.
+
+        A container may be at work for a while before the API server is told that it was started.
+        """
+        started = self.until(f"pod/{pod}", lambda found: faults.was_started(found, container))
+        return faults.pid_of(self.provider, started, container)
 
     def kill(
         self, pod: str, number: signal.Signals = signal.SIGKILL, *, container: str | None = None

@@ -41,8 +41,7 @@ def pid_of(provider: Provider, pod: dict[str, Any], container: str | None) -> in
     Raises:
         NoSuchProcess: it is not running.
     """
-    statuses = pod["status"].get("containerStatuses", [])
-    found = next((status for status in statuses if container in {None, status["name"]}), {})
+    found = _status(pod, container)
     number = found.get("containerID", "").rpartition("/")[2]
     said = provider.on_node("sh", "-c", FIRST_OF_CONTAINER, "find", number).split() if number else []
     if not said:
@@ -50,6 +49,12 @@ def pid_of(provider: Provider, pod: dict[str, Any], container: str | None) -> in
             f"{pod['metadata']['name']}: no running container {container or ''}: {found.get('state')}"
         )
     return int(said[0])
+
+
+def was_started(pod: dict[str, Any], container: str | None) -> bool:
+    """Whether the kubelet has told that a container runs, or has ended."""
+    state = _status(pod, container).get("state", {})
+    return "running" in state or "terminated" in state
 
 
 def cut_network(provider: Provider, pod: dict[str, Any]) -> None:
@@ -60,6 +65,12 @@ def cut_network(provider: Provider, pod: dict[str, Any]) -> None:
 def restore_network(provider: Provider, pod: dict[str, Any]) -> None:
     """Drop nothing any more."""
     provider.on_node(*_in_network(provider, pod), "nft", f"delete table inet {TABLE}")
+
+
+def _status(pod: dict[str, Any], container: str | None) -> dict[str, Any]:
+    """What the kubelet tells of a container, or of the pod's first one; empty where it has told nothing."""
+    statuses = pod["status"].get("containerStatuses", [])
+    return next((status for status in statuses if container in {None, status["name"]}), {})
 
 
 def _in_network(provider: Provider, pod: dict[str, Any]) -> list[str]:
