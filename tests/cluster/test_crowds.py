@@ -147,7 +147,7 @@ def test_hostile_workflows_harm_only_themselves(installed):
     installed.apply(chain("calm", "a", "b", pod=SMALL))
 
     installed.phase("calm", "Succeeded", seconds=120)
-    assert installed.state("calm")["done"] == told("calm", "a", "b")
+    assert installed.state("calm")["done"] == told("a", "b")
     for name in INVALID:
         said = installed.condition(name, "Stalled", "ManifestInvalid")["message"]
         assert said.startswith("spec."), said
@@ -218,4 +218,4 @@ def test_a_run_that_waits_holds_no_pod_until_it_is_answered(installed):
     found = status(installed.phase("signed", "Succeeded"))
     state = installed.state("signed")
     assert (state["sign"]["approved"], state["check"]["approved"]) == (True, False)
-    assert (found["epoch"], state["done"]) == (3, told("signed", "a", "b"))
+    assert (found["epoch"], state["done"]) == (3, told("a", "b"))

@@ -92,7 +92,7 @@ def test_a_namesake_of_a_deleted_workflow_is_another_workflow(installed):
 
     found = status(installed.phase("again", "Succeeded"))
     assert found["run"] != old
-    assert (found["epoch"], installed.state(found["run"])["done"]) == (1, told("again", "a", "b"))
+    assert (found["epoch"], installed.state(found["run"])["done"]) == (1, told("a", "b"))
     installed.namespace.wait(f"pod/{pod}", "delete")
     assert installed.checkpoints(old)[-len(before) :] == before
     installed.cairn("verify", old)

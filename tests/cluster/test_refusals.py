@@ -150,4 +150,4 @@ def test_a_strangers_pod_of_the_same_name_is_left_alone(installed):
     assert (found["epoch"], found["restarts"]) == (3, 1)
     assert reason_of(installed.workflow("mine")) == "Healthy"
     assert (after["metadata"]["uid"], after["spec"]) == (before["metadata"]["uid"], before["spec"])
-    assert installed.state("mine")["done"] == told("mine", "a", "b")
+    assert installed.state("mine")["done"] == told("a", "b")

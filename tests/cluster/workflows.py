@@ -61,7 +61,7 @@ def chain(name: str, *steps: str, **spec: Any) -> dict[str, Any]:
     return workflow(name, *made, **spec)
 
 
-def told(name: str, *steps: str) -> list[str]:
+def told(*steps: str) -> list[str]:
     """What the channel `done` holds at the end of a chain."""
     return [f"{one}#1" for one in steps]
 
