@@ -172,9 +172,8 @@ class Actor:
 
     async def _start_runner(self, store: Store, world: World, action: StartRunner) -> None:
         if world.manifest is None:
-            raise ManifestInvalid(
-                list(world.faults)
-            )  # before the claim: nothing may be claimed without a pod
+            # Before the claim: nothing may be claimed without a pod.
+            raise ManifestInvalid(list(world.faults))
         self.between("claim")
         claim_id = new_id()
         fence = await _insist(
