@@ -8,8 +8,12 @@ What people look at meanwhile is here too: columns, conditions, Kubernetes Event
 from __future__ import annotations
 
 import json
+import os
+import sys
+from pathlib import Path
 
-from tests.cluster.harness.commands import until
+import pytest
+from tests.cluster.harness.commands import CommandFailed, output, until
 from tests.cluster.installations import Installation, condition_of, status
 from tests.cluster.workflows import chain, step, workflow
 
@@ -199,3 +203,33 @@ def pins(installed: Installation, run: str) -> list[int]:
     """Which checkpoints of a run the store keeps for ever."""
     found: list[int] = json.loads(installed.namespace.exec("witness", "python", "-c", PINS, run))
     return found
+
+
+def plugin(installed: Installation, *arguments: str) -> str:
+    """What `kubectl cairn ...` says, with the programs of this environment on the PATH."""
+    namespace = installed.namespace
+    folders = [Path(sys.executable).parent, namespace.provider.kubectl.parent]
+    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+    environ = {**namespace.environ(), "PATH": path}
+    argv = ("cairn", *arguments, f"--namespace={namespace.namespace}")
+    return output(str(namespace.provider.kubectl), *argv, environ=environ, timeout_seconds=90)
+
+
+def test_the_plugin_of_kubectl_goes_back_as_a_patch_does(installed):
+    """It waits for the operator and says which run it made; what is refused is told in the same words."""
+    installed.apply(chain("told", "a", "b", "c"))
+    installed.phase("told", "Succeeded")
+    after_a = checkpoint(installed, "told", "a")
+
+    resume = ("resume", "told", "--from", after_a, "--patch", '{"done": ["patched"]}', "--skip", "b")
+    said = json.loads(plugin(installed, *resume, "--output=json"))
+    with pytest.raises(CommandFailed) as unknown:
+        plugin(installed, "resume", "told", "--from", NOT_THERE)
+    with pytest.raises(CommandFailed) as nobody:
+        plugin(installed, "resume", "nobody", "--from", "head")
+
+    assert said["checkpoint"] == after_a
+    assert installed.state(said["run"])["done"] == ["patched", "c#1"]
+    assert (unknown.value.code, nobody.value.code) == (4, 4)
+    assert f'there is no checkpoint "{NOT_THERE}"' in unknown.value.said
+    assert '"nobody" not found' in nobody.value.said
