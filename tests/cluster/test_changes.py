@@ -10,21 +10,15 @@ from __future__ import annotations
 import pytest
 from tests.cluster.harness.commands import CommandFailed
 from tests.cluster.installations import condition_of, status
-from tests.cluster.workflows import chain, step, told
+from tests.cluster.workflows import chain, step, told, workflow
 
 
 def test_a_suspended_workflow_is_drained_and_goes_on_from_its_checkpoint(installed):
     """Nothing new starts, what runs may finish, no pod is held; nothing is done twice when it goes on."""
-    installed.hold("a#1")
-    installed.apply(chain("paused", "a", "b"))
+    installed.apply(workflow("paused", step("a", python="steps:finish"), step("b", "a")))
     installed.begun("a#1")
 
     installed.patch("paused", {"suspend": True})
-    installed.namespace.until(
-        f"pod/{installed.runners('paused')[0]['metadata']['name']}",
-        lambda pod: "deletionTimestamp" in pod["metadata"],
-    )
-    installed.release()
     held = installed.phase("paused", "Suspended")
     assert (status(held)["currentSteps"], status(held)["pod"]) == (["b"], "")
     assert condition_of(held, "Suspended")["reason"] == "SuspendedBySpec"

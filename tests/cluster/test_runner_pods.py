@@ -15,19 +15,6 @@ from tests.cluster.workflows import STEPS, chain, step, told, workflow
 DISTURBED = {"first": "f1#1", "middle": "m2#1", "items": "each#1[1]", "last": "l2#1"}
 """Workflow -> the task that is under way when its runner ends."""
 
-DRAINING = """
-import time
-
-import steps
-
-
-def finish(state, ctx):
-    done = steps.work(state, ctx)
-    while not ctx.draining:
-        time.sleep(0.01)
-    return done
-"""
-
 CRASHING = """
 import os
 
@@ -135,12 +122,11 @@ def test_a_runner_that_ends_in_a_task_is_followed_by_one_that_begins_with_that_t
 
 def test_a_runner_that_is_asked_to_end_finishes_its_task_first(installed):
     """A deleted pod drains: what is done within its grace is committed, and never begun again."""
-    code = {"steps.py": STEPS, "draining.py": DRAINING}
-    last = step("b2", "b1", python="draining:finish")
+    last = step("b2", "b1", python="steps:finish")
     short = {"terminationGracePeriod": "6s"}
     installed.hold("long1#1")
-    installed.apply(workflow("middle", step("a1", python="draining:finish"), step("a2", "a1"), code=code))
-    installed.apply(workflow("last", step("b1"), last, code=code))
+    installed.apply(workflow("middle", step("a1", python="steps:finish"), step("a2", "a1")))
+    installed.apply(workflow("last", step("b1"), last))
     installed.apply(chain("long", "long1", "long2", pod=short))
     for task in ("a1#1", "b2#1", "long1#1"):
         installed.begun(task)
