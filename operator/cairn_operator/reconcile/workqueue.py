@@ -63,7 +63,9 @@ class Queue:
                 return key
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), wait)
+                # wait_for would lose a cancellation that comes in the moment of a ring (Python 3.11).
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 

@@ -225,3 +225,22 @@ class Rung(RuleBasedStateMachine):
 
 Rung.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestRung = Rung.TestCase
+
+
+@pytest.mark.parametrize("turns", range(5), ids="after {} turns of the loop".format)
+async def test_whoever_waits_can_be_ended_in_the_moment_of_a_ring(queue, turns):
+    """A worker that lost the word to end would keep its process from ending for ever."""
+    queue.ring(B)
+    queue.done(await queue.take(), 60.0)
+    waiting = asyncio.create_task(queue.take())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    queue.ring(A)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    came = waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert waiting.cancelled() is not came
