@@ -51,7 +51,7 @@ def resume_on_cluster(output: Output, kubectl: Kubectl, workflow: str, fork: For
     nonce = nonce or new_id()
     patch: list[JSONValue] = [{"op": "add", "path": "/spec/resume", "value": resume_of(fork, nonce)}]
     patched = kubectl.patch(workflow, patch)
-    served = _waited(kubectl.watch(workflow, WAIT_SECONDS), nonce, _generation(patched))
+    served = waited(kubectl.watch(workflow, WAIT_SECONDS), nonce, _generation(patched))
     if not output.for_people:
         output.document(
             {"workflow": workflow, "run": served.run, "checkpoint": served.checkpoint, "nonce": nonce}
@@ -120,7 +120,13 @@ def verdict(document: JSONObject, nonce: str, generation: int) -> Served | None:
     return None
 
 
-def _waited(documents: Iterator[JSONObject], nonce: str, generation: int) -> Served:
+def waited(documents: Iterator[JSONObject], nonce: str, generation: int) -> Served:
+    """Look at a Workflow as it changes until the operator has served a nonce.
+
+    Raises:
+        ClusterUnavailable: it has not when there was nothing more to look at; with what was seen last.
+        CheckpointNotFound, ManifestInvalid, ResumeRefused: see `verdict`.
+    """
     last: JSONObject = {}
     for last in documents:
         if (served := verdict(last, nonce, generation)) is not None:

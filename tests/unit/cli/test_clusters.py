@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cairn_runtime.cli import clusters
-from cairn_runtime.cli.clusters import Served, resume_of, verdict
+from cairn_runtime.cli.clusters import Served, resume_of, verdict, waited
 from cairn_runtime.cli.kubectl import Target, documents, error_of
 from cairn_runtime.cli.wishes import ForkWishes
 from cairn_runtime.errors import (
@@ -149,14 +149,20 @@ def test_the_operators_reason_is_told(cairn, program):
 
 
 def test_an_operator_that_does_not_answer_is_not_waited_for_for_ever(cairn, program, monkeypatch):
-    """The patch stays, and it is said what was seen last."""
+    """The patch stays, and that is said."""
     monkeypatch.setattr(clusters, "WAIT_SECONDS", 0.2)
-    program.says(seen(("Degraded", "True", "StoreUnavailable", "no answer")))
     said = cairn("resume", "digest", "--from", "x", "--nonce", "1")
 
     assert said.code == 69
     assert "the patch stays" in said.err
-    assert "StoreUnavailable: no answer" in said.err
+
+
+def test_what_was_seen_last_is_told_of_an_operator_that_did_not_answer():
+    """It may be the reason."""
+    trouble = seen(("Degraded", "True", "StoreUnavailable", "no answer"))
+
+    with pytest.raises(ClusterUnavailable, match="StoreUnavailable: no answer"):
+        waited(iter([{}, trouble]), "1", 2)
 
 
 def test_without_kubectl_it_says_what_to_do(cairn, monkeypatch):
