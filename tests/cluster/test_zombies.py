@@ -29,6 +29,8 @@ def test_a_runner_that_comes_back_finds_its_place_taken_and_ends(installed):
     installed.apply(chain("cut", "a", "b", "c", pod={"terminationGracePeriod": "5m"}))
     installed.begun("b#1")
     (zombie,) = [pod["metadata"]["name"] for pod in installed.runners("cut")]
+    # It runs, as it has begun its task; its log can be had only when that was told.
+    installed.namespace.wait(f"pod/{zombie}", "condition=Ready")
 
     with ThreadPoolExecutor(2) as pool:
         end = pool.submit(
