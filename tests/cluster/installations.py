@@ -7,6 +7,7 @@ namespace, and rights and watches for that one namespace, so that no test sees a
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,8 @@ async def committed():
 asyncio.run(committed())
 """
 """Run -> task -> the epoch that committed it, by one process: the command line takes a while to start."""
+
+NUMBERS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/metrics').read().decode())"
 
 WITNESS = """
 apiVersion: v1
@@ -138,6 +141,22 @@ class Installation:
         """End the operator's process as a crash would; its container is started again by the cluster."""
         for pod in self.operators():
             self.namespace.kill(pod, signal.SIGKILL)
+
+    def api_writes(self) -> dict[str, int]:
+        """What the operator has written to the API server since it started, by `verb kind`."""
+        (pod,) = self.operators()
+        numbers = self.namespace.exec(pod, "python", "-c", NUMBERS)
+        found = re.findall(
+            r'^cairn_api_writes_total\{kind="(\w+)",verb="(\w+)"\} ([0-9.]+)$', numbers, re.MULTILINE
+        )
+        return {f"{verb} {kind}": int(float(number)) for kind, verb, number in found}
+
+    def memory(self) -> dict[str, float]:
+        """Mebibytes that the operator's process has (`VmRSS`), and had at most (`VmHWM`)."""
+        (pod,) = self.operators()
+        said = self.namespace.exec(pod, "cat", "/proc/1/status")
+        found = re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", said, re.MULTILINE)
+        return {name: int(count) / 1024 for name, count in found}
 
     # -- Workflows ----------------------------------------------
 

@@ -7,7 +7,6 @@ floods the API server. A run that waits holds no pod.
 from __future__ import annotations
 
 import json
-import re
 import time
 from itertools import pairwise
 from typing import Any
@@ -20,7 +19,6 @@ MANY, STEPS_EACH = 50, 15
 WRITES_PER_STEP = 2
 OPERATOR_MEBIBYTES = 150
 SMALL = {"resources": {"requests": {"cpu": "5m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}}
-NUMBERS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/metrics').read().decode())"
 COUNT = {"steps.py": "def count(state):\n    return {'n': 1}\n"}
 
 
@@ -31,24 +29,6 @@ def counting(name: str) -> dict[str, Any]:
         after["needs"] = [before["name"]]
     state = {"channels": {"n": {"reducer": "add", "initial": 0}}}
     return workflow(name, *steps, code=COUNT, state=state, pod=SMALL)
-
-
-def writes(installed: Installation) -> dict[str, int]:
-    """What the operator has written to the API server since it started, by kind and verb."""
-    (pod,) = installed.operators()
-    numbers = installed.namespace.exec(pod, "python", "-c", NUMBERS)
-    found = re.findall(
-        r'^cairn_api_writes_total\{kind="(\w+)",verb="(\w+)"\} ([0-9.]+)$', numbers, re.MULTILINE
-    )
-    return {f"{verb} {kind}": int(float(number)) for kind, verb, number in found}
-
-
-def memory(installed: Installation) -> dict[str, int]:
-    """Mebibytes that the operator's process has, and had at most."""
-    (pod,) = installed.operators()
-    lines = installed.namespace.exec(pod, "cat", "/proc/1/status").splitlines()
-    found = dict(line.split(":", 1) for line in lines)
-    return {name: int(found[name].split()[0]) // 1024 for name in ("VmRSS", "VmHWM")}
 
 
 def test_fifty_workflows_at_once(installed):
@@ -63,7 +43,7 @@ def test_fifty_workflows_at_once(installed):
     took = time.monotonic() - begin
     until(lambda: all_shown(installed), "every newest checkpoint is shown", every=0.5)
 
-    written, mebibytes = writes(installed), memory(installed)
+    written, mebibytes = installed.api_writes(), installed.memory()
     say(f"{MANY} Workflows of {STEPS_EACH} steps took {took:.0f} s; writes {written}; MiB {mebibytes}")
     assert [row["phase"] for row in installed.cairn("runs")] == ["Succeeded"] * MANY
     of_runs = sum(number for what, number in written.items() if "Lease" not in what)
