@@ -25,7 +25,7 @@ from tests.cluster.harness.choosing import chosen
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.places import CHECKOUT, places
 from tests.cluster.installations import IMAGE, SERVERS, SERVERS_IMAGE, Installation
-from tests.cluster.workflows import chain
+from tests.cluster.workflows import SMALL, chain
 
 BEGIN, END = "<!-- cluster: begin -->", "<!-- cluster: end -->"
 PATIENCE_SECONDS = 300.0
@@ -199,7 +199,7 @@ def memory(installed: Installation, crowd: int) -> Iterator[Line]:
     active = crowd // 10
     names = [f"m{n}" for n in range(crowd)]
     installed.hold("one#1")
-    documents = [chain(name, "one", suspend=n >= active) for n, name in enumerate(names)]
+    documents = [chain(name, "one", suspend=n >= active, pod=SMALL) for n, name in enumerate(names)]
     installed.apply({"apiVersion": "v1", "kind": "List", "items": documents})
     for n, name in enumerate(names):
         wanted = "Running" if n < active else "Suspended"

@@ -13,12 +13,11 @@ from typing import Any
 
 from tests.cluster.harness.commands import say, until
 from tests.cluster.installations import Installation, condition_of, status
-from tests.cluster.workflows import chain, step, told, workflow
+from tests.cluster.workflows import SMALL, chain, step, told, workflow
 
 MANY, STEPS_EACH = 50, 15
 WRITES_PER_STEP = 2
 OPERATOR_MEBIBYTES = 150
-SMALL = {"resources": {"requests": {"cpu": "5m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}}
 COUNT = {"steps.py": "def count(state):\n    return {'n': 1}\n"}
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+SMALL = {"resources": {"requests": {"cpu": "5m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}}
+"""For `spec.pod`, where so many run at once that what each asks for by default is more than a node has."""
+
 STEPS = '''
 import json
 import os
