@@ -125,13 +125,8 @@ def _accepted(world: World) -> tuple[str, str, str]:
 def _stalled(world: World, accepted: tuple[str, str, str], pod: PodFacts | None) -> tuple[str, str] | None:
     """Why nothing will go on until a person changes something; None: something does, or all is done."""
     run = world.run
-    if world.store_error is not None:
-        return None
-    if (
-        run is not None
-        and not run.finished
-        and (world.manifest is not None or (pod is not None and not pod.over))
-    ):
+    lives = world.manifest is not None or (pod is not None and not pod.over)
+    if world.store_error is not None or (_unfinished(run) and lives):
         return None
     if accepted[0] == "False":
         return accepted[1:]

@@ -24,7 +24,7 @@ log = logging.getLogger("cairn.stores")
 LOOK_SECONDS = 10.0
 FIRST_SECONDS = 5.0
 """How long the first passes wait for stores; a new operator must not say that there are none."""
-_FEW = 10
+_DOUBLINGS = 10
 OPEN_SECONDS = 30.0
 """How long one opening may take, a migration of its schema apart."""
 
@@ -156,7 +156,7 @@ class Stores(Mapping[str, Store]):
 
 def look_again_seconds(failures: int) -> float:
     """How long to wait after so many looks in a row that found a store closed; it may just be starting."""
-    return min(2.0 ** (failures - 1), LOOK_SECONDS) if 0 < failures < _FEW else LOOK_SECONDS
+    return min(2.0 ** min(failures - 1, _DOUBLINGS), LOOK_SECONDS) if failures else LOOK_SECONDS
 
 
 async def _closed(store: Store) -> None:
