@@ -9,7 +9,6 @@ A bar that is not met is a line of the table. `--into PAGE` puts the table betwe
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -20,14 +19,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bench.pages import put_into
 from tests.cluster import installations
 from tests.cluster.harness.choosing import chosen
 from tests.cluster.harness.cluster import Cluster
-from tests.cluster.harness.places import CHECKOUT, places
-from tests.cluster.installations import IMAGE, SERVERS, SERVERS_IMAGE, Installation
+from tests.cluster.harness.places import places
+from tests.cluster.installations import Installation
 from tests.cluster.workflows import SMALL, chain
 
-BEGIN, END = "<!-- cluster: begin -->", "<!-- cluster: end -->"
+MARKS = ("<!-- cluster: begin -->", "<!-- cluster: end -->")
 PATIENCE_SECONDS = 300.0
 
 
@@ -77,9 +77,7 @@ def main() -> int:
     )
     print(table)
     if asked.into is not None:
-        before, _, rest = asked.into.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-        asked.into.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
+        put_into(asked.into, table, MARKS)
     return 0
 
 
@@ -114,7 +112,7 @@ def kills(installed: Installation, times: int) -> Iterator[Line]:
     took = []
     for one in steps:
         installed.begun(f"{one}#1")
-        pod = installed.runners("killed")[-1]["metadata"]["name"]
+        pod = installed.newest_runner("killed")
         installed.namespace.wait(f"pod/{pod}", "condition=Ready")
         begin = time.time()
         installed.namespace.kill(pod)
@@ -172,8 +170,7 @@ def absence(installed: Installation) -> Iterator[Line]:
     (noticed,) = installed.begun("after#1")
     time.sleep(max(60 - (time.time() - gone), 0))
     installed.release("after#1")
-    pod = installed.runners("alone")[0]["metadata"]["name"]
-    installed.namespace.wait(f"pod/{pod}", "jsonpath={.status.phase}=Succeeded")
+    installed.namespace.wait(f"pod/{installed.newest_runner('alone')}", "jsonpath={.status.phase}=Succeeded")
     begin = time.time()
     installed.namespace.kubectl("scale", "deployment/cairn-operator", "--replicas=1")
     installed.phase("alone", "Succeeded")
@@ -201,25 +198,14 @@ def memory(installed: Installation, crowd: int) -> Iterator[Line]:
     installed.hold("one#1")
     documents = [chain(name, "one", suspend=n >= active, pod=SMALL) for n, name in enumerate(names)]
     installed.apply({"apiVersion": "v1", "kind": "List", "items": documents})
-    for n, name in enumerate(names):
-        wanted = "Running" if n < active else "Suspended"
-        installed.phase(name, wanted, seconds=PATIENCE_SECONDS) if n % 25 == 0 else None
+    held = [f"cwf/{name}" for name in names[active:]]
+    wanted = ("--for=jsonpath={.status.phase}=Suspended", f"--timeout={PATIENCE_SECONDS:g}s")
+    installed.namespace.kubectl("wait", *held, *wanted, timeout_seconds=PATIENCE_SECONDS + 10)
     installed.begun("one#1", times=active, seconds=PATIENCE_SECONDS)
     mib = installed.memory()
-    yield Line(
-        f"operator's memory with {crowd} Workflows, {active} active: now",
-        "MiB",
-        [mib["VmRSS"]],
-        "at most 150",
-        _p50(150),
-    )
-    yield Line(
-        f"operator's memory with {crowd} Workflows, {active} active: at most",
-        "MiB",
-        [mib["VmHWM"]],
-        "at most 150",
-        _p50(150),
-    )
+    for name, when in (("VmRSS", "now"), ("VmHWM", "at most")):
+        what = f"operator's memory with {crowd} Workflows, {active} active: {when}"
+        yield Line(what, "MiB", [mib[name]], "at most 150", _p50(150))
     installed.release()
 
 
@@ -238,16 +224,10 @@ def _installed() -> Iterator[Installation]:
     try:
         provider.up()
         cluster = Cluster(provider)
-        cluster.build_image(SERVERS_IMAGE, SERVERS / "Dockerfile", context=SERVERS)
-        cluster.build_image(IMAGE, CHECKOUT / "Dockerfile")
-        cluster.kubectl("apply", f"--filename={CHECKOUT / 'crds'}")
+        installations.build_images(cluster)
+        installations.define(cluster)
         with cluster.new_namespace() as store, cluster.new_namespace() as namespace:
-            namespace.apply(json.dumps(installations.secret(installations.start_postgres(store))))
-            namespace.apply(installations.witness_manifests())
-            installed = Installation(namespace)
-            installed.start()
-            namespace.wait("pod/witness", "condition=Ready")
-            yield installed
+            yield installations.install(namespace, installations.start_postgres(store))
     finally:
         if not was_there:
             provider.down()

@@ -52,16 +52,16 @@ def page(lines: Sequence[Line], facts: Mapping[str, str], *, judged: bool) -> st
     return "\n\n".join(parts)
 
 
-def put_into(path: Path, text: str) -> None:
+def put_into(path: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Replace what stands between the marks of a page.
 
     Raises:
         ValueError: the page has no marks.
     """
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = path.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"{path} has no line {BEGIN} before a line {END}")
+        raise ValueError(f"{path} has no line {marks[0]} before a line {marks[1]}")
     path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 

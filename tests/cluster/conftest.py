@@ -9,7 +9,6 @@ After each test that had an operator, no committed task may have begun again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -17,8 +16,8 @@ from tests.cluster import installations
 from tests.cluster.harness.choosing import present
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.failures import folder_for
-from tests.cluster.harness.places import CHECKOUT, places
-from tests.cluster.installations import IMAGE, SERVERS, SERVERS_IMAGE, Installation
+from tests.cluster.harness.places import places
+from tests.cluster.installations import Installation
 
 PATIENCE_SECONDS = 600
 RESTARTS = "restarts_cluster"
@@ -78,16 +77,13 @@ def restricted_namespace(cluster: Cluster) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def images(cluster: Cluster) -> None:
     """Cairn's image, of this checkout, and the servers' one are on the nodes."""
-    cluster.build_image(SERVERS_IMAGE, SERVERS / "Dockerfile", context=SERVERS)
-    cluster.build_image(IMAGE, CHECKOUT / "Dockerfile")
+    installations.build_images(cluster)
 
 
 @pytest.fixture(scope="session")
 def defined(cluster: Cluster) -> None:
     """The cluster knows the kinds, as they are in this checkout."""
-    cluster.kubectl("apply", f"--filename={CHECKOUT / 'crds'}")
-    for kind in ("workflows", "checkpoints"):
-        cluster.wait(f"crd/{kind}.cairn.dev", "condition=Established")
+    installations.define(cluster)
 
 
 @pytest.fixture(scope="session")
@@ -106,11 +102,7 @@ def store_url(postgres: str, namespace: Cluster) -> str:
 @pytest.fixture
 def installed(namespace: Cluster, images: None, defined: None, store_url: str) -> Iterator[Installation]:
     """Cairn in the namespace of this test: store, witness, operator."""
-    installation = Installation(namespace)
-    namespace.apply(json.dumps(installations.secret(store_url)))
-    namespace.apply(installations.witness_manifests())
-    installation.start()
-    namespace.wait("pod/witness", "condition=Ready", seconds=installations.START_SECONDS)
+    installation = installations.install(namespace, store_url)
     yield installation
     installation.release()
     assert installation.repeated() == []

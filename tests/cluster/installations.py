@@ -53,8 +53,6 @@ asyncio.run(committed())
 """
 """Run -> task -> the epoch that committed it, by one process: the command line takes a while to start."""
 
-NUMBERS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/metrics').read().decode())"
-
 WITNESS = """
 apiVersion: v1
 kind: Service
@@ -145,7 +143,7 @@ class Installation:
     def api_writes(self) -> dict[str, int]:
         """What the operator has written to the API server since it started, by `verb kind`."""
         (pod,) = self.operators()
-        numbers = self.namespace.exec(pod, "python", "-c", NUMBERS)
+        numbers = self._fetched(pod, "/metrics")
         found = re.findall(
             r'^cairn_api_writes_total\{kind="(\w+)",verb="(\w+)"\} ([0-9.]+)$', numbers, re.MULTILINE
         )
@@ -201,6 +199,11 @@ class Installation:
         return sorted(
             json.loads(found)["items"], key=lambda pod: int(pod["metadata"]["labels"]["cairn.dev/epoch"])
         )
+
+    def newest_runner(self, name: str) -> str:
+        """The name of a Workflow's newest pod, whatever its status says by now."""
+        pod: str = self.runners(name)[-1]["metadata"]["name"]
+        return pod
 
     def runner(self, name: str) -> str:
         """The name of the pod that a Workflow's status names."""
@@ -258,19 +261,13 @@ class Installation:
         return found
 
     def _ask(self, path: str, said: Any = None) -> Any:
-        body = "" if said is None else json.dumps(said)
-        answer = self.namespace.kubectl(
-            "exec",
-            "witness",
-            "--",
-            "python",
-            "-c",
-            ASK,
-            f"http://127.0.0.1:8080{path}",
-            body,
-            timeout_seconds=300,
-        )
-        return json.loads(answer)
+        return json.loads(self._fetched("witness", path, "" if said is None else json.dumps(said)))
+
+    def _fetched(self, pod: str, path: str, body: str = "") -> str:
+        """What a pod's own server on port 8080 answers."""
+        url = f"http://127.0.0.1:8080{path}"
+        argv = ("exec", pod, "--", "python", "-c", ASK, url, body)
+        return self.namespace.kubectl(*argv, timeout_seconds=300)
 
 
 def status(found: Object) -> Object:
@@ -292,8 +289,12 @@ def condition_of(found: Object, kind: str) -> Object:
 
 def manifests(name: str) -> list[Object]:
     """The objects of a file of `examples/cluster`, with the images of the tests."""
-    text = (MANIFESTS / name).read_text().replace("cairn:dev", IMAGE).replace("postgres:17", SERVERS_IMAGE)
-    return list(yaml.safe_load_all(text))
+    return list(yaml.safe_load_all(with_images((MANIFESTS / name).read_text())))
+
+
+def with_images(text: str) -> str:
+    """The text of a manifest of `examples/cluster`, with the images of the tests."""
+    return text.replace("cairn:dev", IMAGE).replace("postgres:17", SERVERS_IMAGE)
 
 
 def operator_manifests(namespace: str, environ: dict[str, str]) -> list[Object]:
@@ -350,6 +351,29 @@ def rolled_out(namespace: Cluster, deployment: str) -> None:
     """Wait until a Deployment is as it was asked for; on a busy machine a pod takes a minute to be ready."""
     arguments = ("rollout", "status", f"deployment/{deployment}", f"--timeout={START_SECONDS}s")
     namespace.kubectl(*arguments, timeout_seconds=START_SECONDS + 10)
+
+
+def build_images(cluster: Cluster) -> None:
+    """Give the nodes the image of this checkout, and that of the servers."""
+    cluster.build_image(SERVERS_IMAGE, SERVERS / "Dockerfile", context=SERVERS)
+    cluster.build_image(IMAGE, CHECKOUT / "Dockerfile")
+
+
+def define(cluster: Cluster) -> None:
+    """Let the cluster know the kinds, as they are in this checkout."""
+    cluster.kubectl("apply", f"--filename={CHECKOUT / 'crds'}")
+    for kind in ("workflows", "checkpoints"):
+        cluster.wait(f"crd/{kind}.cairn.dev", "condition=Established")
+
+
+def install(namespace: Cluster, store_url: str) -> Installation:
+    """Put store, witness and operator into a namespace."""
+    installation = Installation(namespace)
+    namespace.apply(json.dumps(secret(store_url)))
+    namespace.apply(witness_manifests())
+    installation.start()
+    namespace.wait("pod/witness", "condition=Ready", seconds=START_SECONDS)
+    return installation
 
 
 def start_postgres(namespace: Cluster) -> str:

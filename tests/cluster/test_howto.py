@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.commands import CommandFailed, output
 from tests.cluster.harness.places import CHECKOUT
-from tests.cluster.installations import IMAGE, SERVERS_IMAGE
+from tests.cluster.installations import with_images
 
 PAGE = CHECKOUT / "docs" / "howto" / "run-on-kubernetes.md"
 LINE_SECONDS = 150
@@ -30,8 +29,7 @@ def clone(cluster: Cluster, images: None, tmp_path: Path) -> Iterator[Path]:
     for folder in ("crds", "examples"):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder)
     for file in (tmp_path / "examples" / "cluster").iterdir():
-        text = file.read_text().replace("cairn:dev", IMAGE).replace("postgres:17", SERVERS_IMAGE)
-        file.write_text(text)
+        file.write_text(with_images(file.read_text()))
     yield tmp_path
     folders = [("-k", "hello"), ("-k", "diamond"), ("-f", "cluster")]
     for flag, name in folders:
@@ -51,20 +49,10 @@ def test_what_the_page_types_can_be_typed(cluster, clone):
         **cluster.environ(),
         "PATH": f"{cluster.provider.kubectl.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    said = {}
-
-    for line in typed():
-        done = subprocess.run(
-            ["/bin/sh", "-c", line],
-            cwd=clone,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=LINE_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, (line, done.stdout, done.stderr)
-        said[line] = done.stdout
+    said = {
+        line: output("/bin/sh", "-c", line, environ=environ, folder=clone, timeout_seconds=LINE_SECONDS)
+        for line in typed()
+    }
 
     assert re.search(r"hello +Succeeded +4/4 +[0-9a-f-]{36} +0 ", said["kubectl get workflows"])
     assert "greet" in said["kubectl get checkpoints"]

@@ -178,7 +178,7 @@ def test_two_operators_at_once_do_no_harm(installed):
     installed.begun("two-0#1")
     installed.begun("two-1#1")
     installed.resume("pair-0", "latest", "1")
-    installed.namespace.kill(installed.runners("pair-1")[-1]["metadata"]["name"])
+    installed.namespace.kill(installed.newest_runner("pair-1"))
     installed.begun("two-0#1", times=2)
     installed.begun("two-1#1", times=2)
     installed.release()

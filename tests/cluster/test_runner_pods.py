@@ -66,12 +66,6 @@ def deleted_by_force(installed: Installation, pod: str) -> None:
     installed.namespace.kubectl("delete", f"pod/{pod}", "--grace-period=0", "--force", "--wait=false")
 
 
-def newest(installed: Installation, name: str) -> str:
-    """The name of a Workflow's newest pod."""
-    pod: str = installed.runners(name)[-1]["metadata"]["name"]
-    return pod
-
-
 def disturbed(installed: Installation) -> None:
     """Start four Workflows and wait until each is at its task, which is held."""
     installed.hold(*DISTURBED.values())
@@ -112,7 +106,7 @@ def test_a_runner_that_ends_in_a_task_is_followed_by_one_that_begins_with_that_t
     disturbed(installed)
 
     for name in DISTURBED:
-        end(installed, newest(installed, name))
+        end(installed, installed.newest_runner(name))
 
     for task in DISTURBED.values():
         installed.begun(task, times=2)
@@ -132,7 +126,7 @@ def test_a_runner_that_is_asked_to_end_finishes_its_task_first(installed):
         installed.begun(task)
 
     for name in ("middle", "last", "long"):
-        installed.namespace.kubectl("delete", f"pod/{newest(installed, name)}", "--wait=false")
+        installed.namespace.kubectl("delete", f"pod/{installed.newest_runner(name)}", "--wait=false")
     installed.begun("long1#1", times=2)
     installed.release()
 

@@ -13,7 +13,7 @@ from tests.cluster import installations
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.watching import objects
 from tests.cluster.installations import SERVERS_IMAGE, Installation, status
-from tests.cluster.workflows import chain, step, told, workflow
+from tests.cluster.workflows import SMALL, chain, step, told, workflow
 
 OUTAGE_SECONDS = 60.0
 RELEASED_AFTER_SECONDS = 25.0
@@ -126,7 +126,7 @@ def test_redis_keeps_a_run_through_the_end_of_its_runner_and_of_redis(installed)
     installed.apply(workflow("kept", step("a"), step("b", "a"), each, input={"all": ["x", "y"]}))
     installed.begun("b#1")
 
-    installed.namespace.kill(installed.runners("kept")[-1]["metadata"]["name"])
+    installed.namespace.kill(installed.newest_runner("kept"))
     installed.begun("b#1", times=2)
     installed.release("b#1")
     installed.begun("each#1[1]")
@@ -153,9 +153,8 @@ def test_an_outage_of_the_store_replaces_no_healthy_runner(installed):
     """For 60 seconds the store answers nobody: 20 runners are silent, and all of them stay and go on."""
     saving, working = [f"saving-{n}" for n in range(10)], [f"working-{n}" for n in range(10)]
     installed.hold("b#1", "y#1")
-    small = {"resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}}
-    all_of_them = [chain(name, "a", "b", "c", pod=small) for name in saving]
-    all_of_them += [chain(name, "x", "y", "z", pod=small) for name in working]
+    all_of_them = [chain(name, "a", "b", "c", pod=SMALL) for name in saving]
+    all_of_them += [chain(name, "x", "y", "z", pod=SMALL) for name in working]
     installed.apply({"apiVersion": "v1", "kind": "List", "items": all_of_them})
     installed.begun("b#1", times=10, seconds=120)
     installed.begun("y#1", times=10, seconds=120)
