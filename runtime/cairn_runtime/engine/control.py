@@ -16,7 +16,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -69,6 +69,8 @@ class Control:
     """Seq of the newest checkpoint that is durable."""
     skipped: tuple[int, int] | None = None
     """Corrupt checkpoints that the next one, a snapshot, leaves behind."""
+    on_committed: Callable[[Sequence[Checkpoint]], None] | None = None
+    """Told what has become durable, after every commit of checkpoints."""
     _threshold: int = SNAPSHOT_FLOOR_BYTES
     _queue: list[Checkpoint] = field(default_factory=list)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -193,6 +195,8 @@ class Control:
         head = self.saved_seq
         await self._insist(lambda: self.store.commit(self.run_id, self.fence, head, write_id, batch, outcome))
         self.saved_seq += len(batch)
+        if batch and self.on_committed is not None:
+            self.on_committed(batch)
         took = time.monotonic() - started
         if took > SLOW_SAVE_SECONDS:
             log.warning("save was slow", extra={"seconds": round(took, 3), "checkpoints": len(batch)})

@@ -15,13 +15,22 @@ CHANGEABLE = ("timeout", "retry", "checkpoint")
 
 
 class History(Model):
-    """Which checkpoints stay; pinned ones, the head and what they are folded from always do."""
+    """Which checkpoints stay: those that are within both bounds.
+
+    Pinned ones, the head and all that these are folded from always do.
+    """
 
     keep_last: int = Field(
-        default=10, ge=1, le=100000, description="How many ended steps keep their checkpoints, the newest."
+        default=10,
+        ge=1,
+        le=100000,
+        description="How many ended steps keep their checkpoint, the newest; it brings along what it is"
+        " folded from.",
     )
     max_age: PositiveDuration = Field(
-        default=7 * 86400.0, description="Age from which a checkpoint may go, unless `keepLast` keeps it."
+        default=7 * 86400.0,
+        description="Age from which a checkpoint goes although `keepLast` would keep it; it goes on after"
+        " the end of a run.",
     )
 
 

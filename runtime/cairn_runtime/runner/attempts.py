@@ -17,9 +17,11 @@ from cairn_runtime.errors import CairnError
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.session import AlreadyOver, Session, SessionSettings, open_session
 from cairn_runtime.runner.starting import fail_run
+from cairn_runtime.runner.tidying import Tidying
 from cairn_runtime.runner.verdicts import verdict
 from cairn_runtime.store.base import Fence, Store
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.retention import Policy
 
 log = logging.getLogger("cairn.attempt")
 
@@ -135,7 +137,13 @@ class Attempt:
         on_saved = self.on_saved
         if on_saved is not None:
             session.loop.on_saved = lambda: on_saved(session.control.saved_seq)
-        return await session.loop.run()
+        tidying = _tidying(self._store, session)
+        try:
+            ending = await session.loop.run()
+            await tidying.finish()
+        finally:
+            await tidying.close()
+        return ending
 
     async def _judge(self, error: CairnError) -> None:
         """Write into the row why the run must stop, where it must; the error itself goes on to the caller."""
@@ -147,3 +155,12 @@ class Attempt:
             # The error that matters is on its way to the caller already.
             facts = {"run_id": self.run_id, "error": second.message}
             log.error("reason could not be stored", extra=facts)  # noqa: TRY400 - no fault of ours
+
+
+def _tidying(store: Store, session: Session) -> Tidying:
+    """What prunes this run while it runs."""
+    history = session.workflow.checkpoint.history
+    policy = Policy(history.keep_last, history.max_age)
+    tidying = Tidying(store, session.run.run_id, policy, head_seq=session.run.head_seq)
+    session.control.on_committed = tidying.saw
+    return tidying

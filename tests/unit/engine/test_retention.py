@@ -29,7 +29,12 @@ STEPS: list[dict[str, Any]] = [
     },
     {"name": "last"},
 ]
-CHANNELS: dict[str, Any] = {"log": {"reducer": "extend"}, "list": {"initial": [1, 2, 3]}, "got": {}, "mid": {}}
+CHANNELS: dict[str, Any] = {
+    "log": {"reducer": "extend"},
+    "list": {"initial": [1, 2, 3]},
+    "got": {},
+    "mid": {},
+}
 ENDED = {
     "log": list(range(1, ROUNDS + 1)),
     "mid": "",

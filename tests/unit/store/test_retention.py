@@ -41,13 +41,17 @@ def left(entries: list[Entry], policy: Policy, keep: frozenset[int] = frozenset(
         pytest.param("A1 B1 C1 D1", (2, EVER), [3, 4], id="the newest ended steps keep theirs"),
         pytest.param("A1 B1 C1 D1", (9, EVER), [1, 2, 3, 4], id="fewer than may stay"),
         pytest.param("A1 B1 C1 D1", (0, EVER), [4], id="the head stays whatever is said"),
-        pytest.param("A1 B1 C1 D1", (3, 3600.0 * 1.5), [3, 4], id="what is too old goes though it is among them"),
+        pytest.param(
+            "A1 B1 C1 D1", (3, 3600.0 * 1.5), [3, 4], id="what is too old goes though it is among them"
+        ),
         pytest.param("A1 B1 C1 D1", (3, 1e-9), [4], id="a head of any age stays"),
         pytest.param("a1 b1 c1 d1", (1, EVER), [1, 2, 3, 4], id="the head is folded from all before it"),
         pytest.param("a1 B1 c1 d1", (1, EVER), [2, 3, 4], id="nothing before the head's snapshot"),
         pytest.param("a1 B1 c1 D1", (2, EVER), [2, 3, 4], id="the second newest needs its snapshot"),
         pytest.param("A1 B1+ B1+ B1+ B1 C1", (2, EVER), [5, 6], id="items in the middle of an ended step"),
-        pytest.param("A1 B1+ b1+ b1 C1", (2, EVER), [2, 3, 4, 5], id="items that the step's end is folded from"),
+        pytest.param(
+            "A1 B1+ b1+ b1 C1", (2, EVER), [2, 3, 4, 5], id="items that the step's end is folded from"
+        ),
         pytest.param("A1 B1 C1+ C1+ C1+", (2, EVER), [1, 2, 5], id="a step under way counts for none"),
         pytest.param("A1+ A2+ A3+ A4+", (2, EVER), [2, 3, 4], id="a visit before the newest has ended"),
         pytest.param("A1+ B1 A1 C1", (3, EVER), [2, 3, 4], id="the end of a step that others overtook"),
@@ -78,7 +82,9 @@ words = st.tuples(st.sampled_from("abcABC"), st.integers(1, 4), st.booleans()).m
     lambda drawn: f"{drawn[0]}{drawn[1]}{'+' if drawn[2] else ''}"
 )
 histories = st.lists(words, min_size=1, max_size=14).map(lambda drawn: history(" ".join(drawn)))
-policies = st.builds(Policy, st.integers(0, 6), st.sampled_from([0.0, 3600.0 * 2.5, 3600.0 * 6.5, float(EVER)]))
+policies = st.builds(
+    Policy, st.integers(0, 6), st.sampled_from([0.0, 3600.0 * 2.5, 3600.0 * 6.5, float(EVER)])
+)
 seqs = st.frozensets(st.integers(1, 14), max_size=3)
 
 
@@ -105,6 +111,9 @@ def test_what_went_is_never_wanted_later(entries, more, policy):
     """A run that goes on lets go of more, and never again of less: a zombie's prune takes nothing too much."""
     later = [entry._replace(seq=len(entries) + entry.seq) for entry in more]
     before = {entry.seq for entry in entries}
-    whole = [*(entry._replace(created_at=entry.created_at - timedelta(hours=14)) for entry in entries), *later]
+    whole = [
+        *(entry._replace(created_at=entry.created_at - timedelta(hours=14)) for entry in entries),
+        *later,
+    ]
 
     assert before & set(left(whole, policy)) <= set(left(entries, policy))
