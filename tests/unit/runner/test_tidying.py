@@ -1,4 +1,4 @@
-"""A run that prunes itself: what stays while it runs, what its end leaves, and whom it is never in the way of."""
+"""A run that prunes itself: what stays while it runs, what its end leaves, and that nobody waits for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def turn(state, ctx):
 
 
 def loop_of(times: int, **spec: Any):
-    """A loop of one step that writes 3 kB each time, so that there is a snapshot every twenty visits or so."""
+    """A loop of one step that writes 3 kB each time, with a snapshot every twenty visits or so."""
     step = {
         "name": "turn",
         "python": "steps:turn",

@@ -108,7 +108,7 @@ def test_a_second_pass_finds_nothing(entries, policy, keep):
 
 @given(entries=histories, more=histories, policy=policies)
 def test_what_went_is_never_wanted_later(entries, more, policy):
-    """A run that goes on lets go of more, and never again of less: a zombie's prune takes nothing too much."""
+    """A run that goes on lets go of more and never of less: a zombie's prune takes nothing too much."""
     later = [entry._replace(seq=len(entries) + entry.seq) for entry in more]
     before = {entry.seq for entry in entries}
     whole = [
