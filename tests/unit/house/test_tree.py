@@ -18,6 +18,8 @@ def files() -> list[Path]:
     """Every file of the project: no caches, no build products, no dot directories but .ci."""
     found = []
     for top in ROOT.iterdir():
+        if top.name == ".git":
+            continue  # in a worktree it is a file, which names where the repository is
         if top.is_file():
             found.append(top)
         elif top.name not in SKIPPED and (top.name == ".ci" or not top.name.startswith(".")):
