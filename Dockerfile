@@ -15,7 +15,7 @@ RUN python3 -m venv /opt/cairn
 COPY pyproject.toml README.md LICENSE ./
 RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
         x = p["optional-dependencies"]; \
-        print("\n".join(p["dependencies"] + x["postgres"] + x["redis"] + x["operator"]))' > requirements.txt \
+        print("\n".join(p["dependencies"] + x["postgres"] + x["redis"] + x["operator"] + x["otel"]))' > requirements.txt \
     && /opt/cairn/bin/pip install --requirement requirements.txt
 COPY operator operator
 COPY runtime runtime

@@ -73,7 +73,7 @@ Moments are RFC 3339 in UTC, sizes are bytes, ids are whole, lists are newest fi
 | --- | --- |
 | checkpoint | `id, run, workflow, seq, step, visit, item, next, kind, bytes, hash, parent, epoch, createdAt` |
 | `show` | the same, and `metadata, digest, graphHash, formatVersion, events` |
-| run, also of `cancel` | `run, workflow, phase, epoch, head: {seq, id}, origin, reason, createdAt, updatedAt` |
+| run, also of `cancel` | `run, workflow, phase, epoch, head: {seq, id}, origin, reason, traceId, createdAt, updatedAt` |
 | `run`, `resume` | `run, phase, state, head: {seq, id}, checkpoints, restarts, reason, waits` |
 | `resume` on a cluster | `workflow, run, checkpoint, nonce` |
 | `watch` | a checkpoint with `type: checkpoint`, or a run with `type: run` and `waits` |

@@ -19,7 +19,7 @@ from cairn_operator.reconcile import checks
 from cairn_operator.reconcile.state import PodFacts, World
 from cairn_operator.resources.views import next_text
 from cairn_runtime.model.edges import edges
-from cairn_runtime.model.ids import to_wire
+from cairn_runtime.model.ids import to_wire, trace_id_for
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Phase, Run, Wait
@@ -56,6 +56,7 @@ def status_of(world: World) -> JSONObject:
     attempts = checks.attempts_of(run)
     status |= {
         "run": _text(run.run_id, _MAX_ID),
+        "traceId": trace_id_for(run.run_id),
         "epoch": run.epoch,
         "pod": pod.name if pod is not None and not pod.over else "",
         "progress": progress(world),

@@ -129,6 +129,12 @@ class WorkflowStatus(Model):
         default="",
         description="Id of the current run. As long as there is none, the whole spec may be changed.",
     )
+    trace_id: str = Field(
+        default="",
+        max_length=32,
+        description="Id of the run's OpenTelemetry trace, 32 hex digits. There is such a trace where the"
+        " runners are told to export it.",
+    )
     epoch: int | None = Field(
         default=None, ge=0, description="Epoch of the current run attempt. Null: none was made yet."
     )

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -190,9 +191,16 @@ def idempotency_key(key_base: str, task: str) -> str:
     return str(uuid5(NAMESPACE, f"{key_base}/{TaskKey(task)}"))
 
 
+traceparent: ContextVar[str] = ContextVar("cairn_traceparent", default="")
+"""The span of the attempt that runs here, as W3C Trace Context writes it; empty where nothing is traced."""
+
+
 def step_fields(call: Call) -> dict[str, object]:
     """The keys that every log line of a step carries."""
-    return {"run_id": call.run_id, "task": call.task, "attempt": call.attempt}
+    fields: dict[str, object] = {"run_id": call.run_id, "task": call.task, "attempt": call.attempt}
+    if span := traceparent.get():
+        fields["span_id"] = span.split("-")[2]
+    return fields
 
 
 class StepLog(logging.LoggerAdapter[logging.Logger]):

@@ -33,6 +33,7 @@ from cairn_runtime.engine.port import Happening, Port
 from cairn_runtime.engine.readiness import Readiness, Start
 from cairn_runtime.engine.retry import attempt_timeout, delay, may_retry
 from cairn_runtime.engine.saving import Ending, Saving
+from cairn_runtime.engine.tracing import Tracer
 from cairn_runtime.errors import DeadlinePassed, StepError
 from cairn_runtime.model.ids import TaskKey, parse_task_key, task_key, utc_now
 from cairn_runtime.model.values import JSONObject
@@ -65,6 +66,7 @@ class RunLoop:
         self.draining = False
         self.on_saved: Callable[[], None] | None = None
         """Called after every commit, on the loop's thread."""
+        self._tracer: Tracer | None = None
         self._executor = executor
         self._key_base = key_base
         self._linger_seconds = linger_seconds
@@ -102,6 +104,10 @@ class RunLoop:
     def begin(self) -> None:
         """Give a new run its channels and first tokens. Raises `WriteRefused` where input does not fit."""
         self._planner.begin(self.workflow.input)
+
+    def trace(self, tracer: Tracer) -> None:
+        """Tell a tracer of every attempt and every save from now on."""
+        self._tracer = self._saving.tracer = tracer
 
     def poke(self) -> None:
         """Say that signals may have come."""
@@ -237,6 +243,7 @@ class RunLoop:
     async def _attempt(self, step: CompiledStep, call: Call) -> None:
         """Make one attempt; whatever comes of it is something that happened, never an exception here."""
         happening = Happening(TaskKey(call.task), step.name, call.visit, call.index)
+        span = None if self._tracer is None else self._tracer.task(call)
         try:
             action = self._actions.get(step.name)
             if action is None:
@@ -251,6 +258,8 @@ class RunLoop:
         except BaseException as error:  # noqa: BLE001 - a fault of ours must end the run, not hang it
             self.stop(error)
             happening.cancelled = True
+        if span is not None:
+            span.end(happening.result, "" if happening.error is None else happening.error.error)
         self.ask(happening)
 
     # -- waiting for something to happen ----------------------------------------------

@@ -17,6 +17,7 @@ import orjson
 from cairn_runtime.engine.context import Park
 from cairn_runtime.engine.control import Control
 from cairn_runtime.engine.execute import Returned
+from cairn_runtime.engine.tracing import Result
 from cairn_runtime.errors import CairnError, StepError, WriteRefused
 from cairn_runtime.model.ids import TaskKey
 from cairn_runtime.model.values import JSONValue, NotJSON, jsonify
@@ -38,6 +39,15 @@ class Happening:
     key: str = ""
     confirm: asyncio.Future[None] | None = None
     """Set for a request: answered once what it asks for is durable."""
+
+    @property
+    def result(self) -> Result:
+        """How an attempt ended, in one word."""
+        if self.cancelled:
+            return "cancelled"
+        if self.error is not None:
+            return "failed"
+        return "done" if self.park is None else "parked"
 
 
 class Host(Protocol):

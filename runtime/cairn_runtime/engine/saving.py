@@ -24,6 +24,7 @@ from cairn_runtime.engine.apply import Event
 from cairn_runtime.engine.compiled import CompiledWorkflow
 from cairn_runtime.engine.control import Control, Mark
 from cairn_runtime.engine.frontier import RunState
+from cairn_runtime.engine.tracing import Tracer
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Outcome, Phase, Wait
 
@@ -62,6 +63,7 @@ class Saving:
         self.confirm: list[asyncio.Future[None]] = []
         self.on_behind: Callable[[], None] | None = None
         """Called when a save beside the tasks is over, well or not."""
+        self.tracer: Tracer | None = None
         self._workflow = workflow
         self._state = state
         self._times_out_at = times_out_at
@@ -187,7 +189,11 @@ class Saving:
             self.on_behind()
 
     async def _save(self, outcome: Outcome | None) -> None:
-        await self.control.save(outcome)
+        if self.tracer is None:
+            await self.control.save(outcome)
+        else:
+            with self.tracer.saving():
+                await self.control.save(outcome)
         self._on_saved()
 
     def _outcome(self, ending: Ending | None) -> Outcome | None:

@@ -61,6 +61,16 @@ def run_id_for(uid: str, nonce: str = "") -> RunId:
     return RunId(str(uuid5(UUID(uid), nonce)))
 
 
+def trace_id_for(run_id: str) -> str:
+    """Derive the id of a run's OpenTelemetry trace, the same for whoever asks: 32 hex digits.
+
+    Hashed, because samplers read the lower half of a trace id as a random number, and a UUID's is none.
+    """
+    from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, and worker processes need it not
+
+    return sha256(f"cairn.trace/{run_id}".encode()).hexdigest()[:32]
+
+
 def short_id(run_id: str) -> str:
     """The short form for people: the last 8 characters."""
     return run_id[-8:]

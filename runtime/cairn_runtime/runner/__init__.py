@@ -8,6 +8,7 @@
     inprocess     the same with attempts in the caller's own process
     starting      which run a Workflow goes on with, and how one is ended; forking: new runs from checkpoints
     naming        from typed text to a row; accepting: from a file to a Workflow; answering: answers to waits
+    traces        whether spans are asked for, by whom, and the port behind which otel makes and exports them
     library       run, resume, stream, state, history, signal, approve, reject
 
 Law: one run, one claim. Whoever starts an attempt claims an epoch for it, and what happened is read from the

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 from cairn_runtime.engine.loop import Ending
 from cairn_runtime.errors import CairnError
@@ -18,6 +18,7 @@ from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.session import AlreadyOver, Session, SessionSettings, open_session
 from cairn_runtime.runner.starting import fail_run
 from cairn_runtime.runner.tidying import Tidying
+from cairn_runtime.runner.traces import AttemptTrace
 from cairn_runtime.runner.verdicts import verdict
 from cairn_runtime.store.base import Fence, Store
 from cairn_runtime.store.codec import Codec
@@ -94,7 +95,9 @@ class Attempt:
             if session is None:
                 return DRAINED
             try:
-                return await self._run(session)
+                if session.trace is None:
+                    return await self._run(session)
+                return await _traced(session.trace, self._run(session))
             finally:
                 await session.close()
         except AlreadyOver as over:
@@ -164,3 +167,18 @@ def _tidying(store: Store, session: Session) -> Tidying:
     tidying = Tidying(store, session.run.run_id, policy, head_seq=session.run.head_seq)
     session.control.on_committed = tidying.saw
     return tidying
+
+
+async def _traced(trace: AttemptTrace, work: Coroutine[object, object, Ending]) -> Ending:
+    """Await an attempt's work and tell its trace how that ended, whatever comes."""
+    phase, reason = "", "Interrupted"
+    try:
+        ending = await work
+        phase, reason = ending.phase, ending.reason
+    except CairnError as error:
+        phase, reason = "Failed" if verdict(error, started=True).fails_run else "", error.reason
+        raise
+    else:
+        return ending
+    finally:
+        trace.end(phase, reason)

@@ -18,7 +18,7 @@ from cairn_runtime.engine.execute import CodeSource, Executor
 from cairn_runtime.engine.forks import fork
 from cairn_runtime.engine.history import fold_at
 from cairn_runtime.errors import Fault, ManifestInvalid
-from cairn_runtime.model.ids import run_id_for, utc_now
+from cairn_runtime.model.ids import run_id_for, trace_id_for, utc_now
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.naming import find_checkpoint, workflow_name
@@ -83,7 +83,7 @@ async def fork_run(store: Store, codec: Codec, request: ForkRequest) -> Run:
         thread=parent.thread,
         folder=mended.folder if mended else parent.folder,
         origin=origin,
-        trace_id=parent.trace_id,
+        trace_id=trace_id_for(child_id),
         spec_version=parent.spec_version,
     )
     return await insist(lambda: store.create_run(new), seconds=PATIENCE_SECONDS)

@@ -7,6 +7,7 @@ Nothing of the program is touched: no signal handlers, no logging, no watchdog.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from cairn_runtime.runner.attempts import Attempt
 from cairn_runtime.runner.heartbeats import Pulse
 from cairn_runtime.runner.moves import Exit
 from cairn_runtime.runner.session import SessionSettings, plain_executor
+from cairn_runtime.runner.traces import open_traces
 from cairn_runtime.runner.verdicts import verdict
 from cairn_runtime.runner.watching import Watch
 from cairn_runtime.store.base import Fence, Run, Store
@@ -66,7 +68,10 @@ class InProcess(Watch):
         """Make one attempt on this event loop."""
         settings = self._settings
         session = SessionSettings(
-            settings.patience_seconds, settings.linger_seconds, make_executor=self._executor
+            settings.patience_seconds,
+            settings.linger_seconds,
+            make_executor=self._executor,
+            traces=open_traces(os.environ),
         )
         attempt = self._attempt = Attempt(self.store, self.run_id, fence, settings=session)
         attempt.on_saved = self._on_saved

@@ -39,6 +39,7 @@ from cairn_runtime.runner.logs import secrets_of, set_up_logs
 from cairn_runtime.runner.session import SessionSettings
 from cairn_runtime.runner.settings import Settings, hide_secrets, read_settings
 from cairn_runtime.runner.stopping import Guard, Stopping
+from cairn_runtime.runner.traces import Traces, log_keys, open_traces, secrets_in
 from cairn_runtime.runner.verdicts import EXIT_CRASHED, verdict
 from cairn_runtime.store.base import Fence, Store
 from cairn_runtime.store.opening import store_for
@@ -64,18 +65,24 @@ def main(stopping: Stopping | None = None) -> int:
     set_up_logs(
         settings.log_format,
         settings.log_level,
-        fixed={"run_id": settings.run_id, "epoch": settings.epoch},
-        secrets=[settings.claim_id, *secrets_of(settings.store_url)],
+        fixed={"run_id": settings.run_id, "epoch": settings.epoch, **log_keys(os.environ, settings.run_id)},
+        secrets=[settings.claim_id, *secrets_of(settings.store_url), *secrets_in(os.environ)],
     )
-    return asyncio.run(Process(settings, stopping or Stopping()).serve())
+    traces = open_traces(os.environ, own_process=True)
+    try:
+        return asyncio.run(Process(settings, stopping or Stopping(), traces).serve())
+    finally:
+        if traces is not None:
+            traces.close()
 
 
 class Process:
     """What runs inside the process."""
 
-    def __init__(self, settings: Settings, stopping: Stopping) -> None:
+    def __init__(self, settings: Settings, stopping: Stopping, traces: Traces | None = None) -> None:
         self._settings = settings
         self._stopping = stopping
+        self._traces = traces
         self._fence = Fence(settings.epoch, settings.claim_id)
         self._guard = Guard()
         self._line: Line | None = None
@@ -138,6 +145,7 @@ class Process:
             make_executor=self._executor,
             owns_event_loop=True,
             spec=self._settings.spec,
+            traces=self._traces,
         )
 
     def _executor(self, code: CodeSource) -> Executor:

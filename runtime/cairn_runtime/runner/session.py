@@ -7,6 +7,7 @@ It finds out how the run begins: from nothing, from its newest valid checkpoint,
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from cairn_runtime.model.ids import utc_now
 from cairn_runtime.model.running import CHANGEABLE
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.runner.traces import AttemptTrace, Traces
 from cairn_runtime.store.base import Fence, Origin, Run, Store
 from cairn_runtime.store.codec import Codec
 from cairn_runtime.store.owned import HoldsUp
@@ -44,6 +46,8 @@ class Session:
     control: Control
     executor: Executor
     loop: RunLoop
+    trace: AttemptTrace | None = None
+    """Who traces this attempt, if anybody does."""
 
     async def close(self) -> None:
         """End every thread and process of the session; the store stays open."""
@@ -69,6 +73,8 @@ class SessionSettings:
     """Whether the event loop is there for this run alone: a commit may hold it up while no task runs."""
     spec: Mapping[str, Any] | None = None
     """What may change under way, as it is now; None: as it was when the run was made."""
+    traces: Traces | None = None
+    """Where spans go; None: nowhere."""
 
 
 class AlreadyOver(Exception):
@@ -94,6 +100,7 @@ async def open_session(
         FormatUnknown: a newer release accepted the Workflow.
     """
     settings = settings or SessionSettings()
+    began_ns = time.time_ns()
     run = await store.run(run_id)
     if run.fence != fence:
         raise Superseded(run_id)
@@ -123,7 +130,10 @@ async def open_session(
     except BaseException:
         await executor.close()
         raise
-    return Session(run, compiled, control, executor, loop)
+    trace = None if settings.traces is None else settings.traces.attempt(run, began_ns)
+    if trace is not None:
+        loop.trace(trace)
+    return Session(run, compiled, control, executor, loop, trace)
 
 
 def workflow_of(run: Run, changed: Mapping[str, Any] | None = None) -> Workflow:

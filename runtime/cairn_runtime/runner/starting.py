@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from cairn_runtime.errors import SpecChanged, Superseded
 from cairn_runtime.model.fingerprints import graph_hash
-from cairn_runtime.model.ids import new_id, run_id_for
+from cairn_runtime.model.ids import new_id, run_id_for, trace_id_for
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.naming import all_runs, workflow_key, workflow_name
@@ -95,6 +95,7 @@ async def create_run(store: Store, accepted: Accepted, nonce: str) -> Run:
         graph_hash=accepted.graph_hash,
         key_base=run_id,
         folder=accepted.folder,
+        trace_id=trace_id_for(run_id),
     )
     return await insist(lambda: store.create_run(new), seconds=PATIENCE_SECONDS)
 

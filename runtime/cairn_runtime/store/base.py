@@ -147,6 +147,7 @@ class NewRun:
     """Folder of the code, in local mode."""
     origin: Origin | None = None
     trace_id: str = ""
+    """Its OpenTelemetry trace; see `model.ids.trace_id_for`."""
     spec_version: int = 1
     annotations: JSONObject = field(default_factory=dict)
     """Notes of whoever made the run; see `Store.annotate`."""

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = {"aiohttp", "kopf", "kubernetes", "psycopg", "psycopg_pool", "redis", "requests"}
+HEAVY = {"aiohttp", "kopf", "kubernetes", "opentelemetry", "psycopg", "psycopg_pool", "redis", "requests"}
 """Drivers and clients that come with an extra: no core module may need them."""
 
 
@@ -32,6 +32,7 @@ def loaded_by(statement: str) -> set[str]:
         "cairn_runtime.cli.__main__",
         "cairn_runtime.runner.__main__",
         "cairn_runtime.runner.library",
+        "cairn_runtime.runner.process",
         "cairn_runtime.store.opening",
         "cairn_operator.names",
     ],

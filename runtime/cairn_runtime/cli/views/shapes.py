@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cairn_runtime.errors import CairnError, Fault, InvalidInput
-from cairn_runtime.model.ids import to_wire
+from cairn_runtime.model.ids import to_wire, trace_id_for
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.runner.naming import workflow_name
 from cairn_runtime.store.base import Checkpoint, Run
@@ -46,6 +46,7 @@ def run_shape(run: Run) -> JSONObject:
         "head": head_shape(run),
         "origin": origin_out(run.origin),
         "reason": run.reason,
+        "traceId": trace_id_for(run.run_id),
         "createdAt": to_wire(run.created_at),
         "updatedAt": to_wire(run.updated_at),
     }

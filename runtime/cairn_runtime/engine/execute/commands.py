@@ -17,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from cairn_runtime.engine.context import Call, idempotency_key, shared_channels, step_fields
+from cairn_runtime.engine.context import Call, idempotency_key, shared_channels, step_fields, traceparent
 from cairn_runtime.engine.execute.actions import SHELL, Action
 from cairn_runtime.engine.execute.coroutines import overrun
 from cairn_runtime.engine.execute.faults import bounded
@@ -121,6 +121,8 @@ def _environment(call: Call, place: Path) -> dict[str, str]:
         "CAIRN_ATTEMPT": str(call.attempt),
         "CAIRN_IDEMPOTENCY_KEY": idempotency_key(call.key_base, call.task),
     }
+    if span := traceparent.get():
+        env["TRACEPARENT"] = span
     if call.index is not None:
         item = place / "item.json"
         item.write_bytes(orjson.dumps(call.item))

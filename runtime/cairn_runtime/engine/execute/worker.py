@@ -81,6 +81,8 @@ class Worker:
             self._functions[ref] = understand(ref, self._loader.find(ref))
         function = self._functions[ref]
         call, context = _given(message, port)
+        if span := cast("str", message["traceparent"]):
+            os.environ["TRACEPARENT"] = span
         self._channel.send(pack({"kind": "started"}))
         arguments = (call.state, context)[: function.shape]
         value = function.target(*arguments)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from cairn_runtime import errors
-from cairn_runtime.engine.context import Call, Park, shared_channels, step_fields
+from cairn_runtime.engine.context import Call, Park, shared_channels, step_fields, traceparent
 from cairn_runtime.engine.execute.actions import Action, Returned
 from cairn_runtime.engine.execute.commands import signal_name
 from cairn_runtime.engine.execute.coroutines import overrun
@@ -254,7 +254,7 @@ def _request(action: Action, call: Call) -> JSONObject:
         "signal": call.signal,
         "timeout_seconds": call.timeout_seconds,
     }
-    return {"ref": action.ref, "level": level, "call": given}
+    return {"ref": action.ref, "level": level, "call": given, "traceparent": traceparent.get()}
 
 
 def _returned(message: JSONObject | None, worker: Worker, call: Call) -> Returned:

@@ -40,7 +40,7 @@ from cairn_operator.reconcile.state import (
     StartRunner,
 )
 from cairn_runtime.model.fingerprints import graph_hash
-from cairn_runtime.model.ids import run_id_for
+from cairn_runtime.model.ids import run_id_for, trace_id_for
 from cairn_runtime.store.base import Origin as RunOrigin
 from cairn_runtime.store.base import Wait
 
@@ -108,7 +108,7 @@ def test_a_fork_is_made_once_the_old_run_is_over():
             "skip": ["a"],
         }
     }
-    over = started(head_seq=2, head_id="cp-2", phase="Failed", trace_id="t")
+    over = started(head_seq=2, head_id="cp-2", phase="Failed", trace_id=trace_id_for(RUN))
 
     hold, made = plan(world(spec, run=over, served=False, origin=found(over))).actions
     assert hold == Hold("cp-2", CHILD)
@@ -116,7 +116,7 @@ def test_a_fork_is_made_once_the_old_run_is_over():
     assert made.new.run_id == CHILD
     assert made.new.origin == RunOrigin(RUN, 2, "cp-2", {"x": 1}, "a", ("b",), ("a",))
     assert made.new.annotations["held"] is True
-    assert made.new.trace_id == "t"
+    assert made.new.trace_id == trace_id_for(CHILD)
 
 
 @pytest.mark.parametrize(

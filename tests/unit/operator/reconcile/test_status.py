@@ -24,7 +24,7 @@ from tests.unit.operator.reconcile.builders import (
 from tests.unit.operator.reconcile.statuses import assert_fits, conditions, status_of
 
 from cairn_operator.reconcile.state import Origin
-from cairn_runtime.model.ids import run_id_for
+from cairn_runtime.model.ids import run_id_for, trace_id_for
 from cairn_runtime.store.base import Origin as RunOrigin
 from cairn_runtime.store.base import Wait
 
@@ -196,6 +196,7 @@ def test_where_the_run_stands():
     status = status_of(world(run=row, head=checkpoint(1), pods=(pod(epoch=4, name="p"),)))
 
     assert (status["run"], status["epoch"], status["pod"], status["restarts"]) == (RUN, 4, "p", 3)
+    assert status["traceId"] == trace_id_for(RUN)
     assert status["observedGeneration"] == 3
     assert status["head"] == {
         "seq": 1,
