@@ -15,7 +15,7 @@ RUN python3 -m venv /opt/cairn
 COPY pyproject.toml README.md LICENSE ./
 RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
         x = p["optional-dependencies"]; \
-        print("\n".join(p["dependencies"] + x["postgres"] + x["redis"] + x["operator"] + x["otel"]))' > requirements.txt \
+        print("\n".join(p["dependencies"] + x["encryption"] + x["postgres"] + x["redis"] + x["operator"] + x["otel"]))' > requirements.txt \
     && /opt/cairn/bin/pip install --requirement requirements.txt
 COPY operator operator
 COPY runtime runtime
@@ -27,6 +27,7 @@ RUN /opt/cairn/bin/pip install --no-deps . \
     && find /opt/cairn/lib -type f ! -name '__init__*' \
         \( -path '*/kubernetes/*client/models/*' -o -path '*/kubernetes/*client/api/*' \) -delete \
     && /opt/cairn/bin/python -c 'import cairn_operator.process, cairn_runtime.runner.process; \
+        import cryptography.hazmat.primitives.ciphers.aead; \
         from cairn_runtime.store.opening import store_for; store_for("postgresql://h/d"); store_for("redis://h")'
 
 FROM ${BASE}

@@ -34,7 +34,8 @@ default message.
     ├── PayloadError
     │   ├── CheckpointCorrupted      digest, chain or encoding is wrong
     │   ├── FormatUnknown            written by a newer release
-    │   └── KeyMissing               encrypted with a key that is not in the ring
+    │   ├── KeyMissing               encrypted with a key that is not in the ring
+    │   └── NotEncrypted             plain, where the key ring refuses that
     ├── SpecChanged                  an unfinished run has another spec
     └── ClusterError                 kubectl, or the server behind it, refused
         ├── KubectlMissing           there is no kubectl
@@ -298,6 +299,14 @@ class KeyMissing(PayloadError):
     """A checkpoint is encrypted with a key that is not in the key ring; add the key."""
 
     reason = "KeyMissing"
+
+
+class NotEncrypted(PayloadError):
+    """A checkpoint is not encrypted, and the key ring refuses that: encrypt it (cairn store rekey), or look
+    into who wrote it.
+    """
+
+    reason = "NotEncrypted"
 
 
 class SpecChanged(CairnError):

@@ -668,6 +668,51 @@ class HoldsOnePerCheckpoint(Broken):
         await super().hold(checkpoint_id, child_run_id)
 
 
+class SwapsBlindly(Broken):
+    """Does not ask what is stored."""
+
+    async def swap_payloads(self, run_id, swaps):
+        rows = self._place.ledger(run_id).rows
+        known = [swap._replace(old=rows[swap.seq].payload) for swap in swaps if swap.seq in rows]
+        return await super().swap_payloads(run_id, known)
+
+
+class SwapsAllOrNothing(Broken):
+    """Gives up a whole batch for one that was overtaken."""
+
+    async def swap_payloads(self, run_id, swaps):
+        rows = self._place.ledger(run_id).rows
+        if any(swap.seq in rows and rows[swap.seq].payload not in swap[1:] for swap in swaps):
+            return 0
+        return await super().swap_payloads(run_id, swaps)
+
+
+class SwapAgainIsRefused(Broken):
+    async def swap_payloads(self, run_id, swaps):
+        rows = self._place.ledger(run_id).rows
+        fresh = [swap for swap in swaps if swap.seq in rows and rows[swap.seq].payload != swap.new]
+        return await super().swap_payloads(run_id, fresh)
+
+
+class SwapSealsAnew(Broken):
+    """Takes other bytes for another content, and writes a header that fits them."""
+
+    async def swap_payloads(self, run_id, swaps):
+        done = await super().swap_payloads(run_id, swaps)
+        rows = self._place.ledger(run_id).rows
+        for seq, _, new in swaps:
+            if seq in rows and rows[seq].payload == new:
+                changed = rows[seq]._replace(size=len(new))
+                rows[seq] = self._place.checkpoints[changed.id] = changed
+        return done
+
+
+class SwapsProgressBlindly(Broken):
+    async def swap_progress(self, run_id, task, old, new):
+        stored = self._place.progress.get(run_id, {}).get(task, old)
+        return await super().swap_progress(run_id, task, stored, new)
+
+
 class DeletionIgnoresHolds(Broken):
     async def delete_run(self, run_id):
         ledger = self._place.rows(run_id)
@@ -950,6 +995,11 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (DeletionLeavesProgress, "test_nothing_of_a_deleted_run_is_found"),
     (DeletionLeavesCheckpoints, "test_nothing_of_a_deleted_run_is_found"),
     (DeletionIsNoChange, "test_every_change_is_named_after_the_cursor"),
+    (SwapsBlindly, "test_only_what_is_still_the_old_bytes_is_exchanged"),
+    (SwapsAllOrNothing, "test_only_what_is_still_the_old_bytes_is_exchanged"),
+    (SwapAgainIsRefused, "test_the_same_swap_again_answers_the_same"),
+    (SwapSealsAnew, "test_payloads_are_exchanged_and_nothing_else"),
+    (SwapsProgressBlindly, "test_progress_is_exchanged_where_it_is_still_the_old"),
     (DeletionAlwaysDoesIt, "test_deleting_nothing_says_so"),
     (CreationAgainResets, "test_creating_a_run_again_changes_nothing"),
     (CreationForAnybody, "test_a_run_id_belongs_to_one_workflow"),
@@ -985,6 +1035,7 @@ SEEN_BY_THE_MACHINE: list[type[MemoryStore]] = [
     CommitWithoutTheOutcome,
     PruneTakesAll,
     GapsNotJoined,
+    SwapsBlindly,
     DeletionForgetsAll,
     DeletionIsNoChange,
     LoadFromTheBeginning,

@@ -46,6 +46,7 @@ from cairn_runtime.store.base import (
     Outcome,
     Run,
     Signal,
+    Swap,
 )
 from cairn_runtime.store.ledger import Ledger, page, private
 from cairn_runtime.store.opening import StoreUrl
@@ -390,6 +391,25 @@ class Folder:
             gone = droppable(kinds, drop, ledger.pins | set(ledger.held()))
             ledger.apply_prune(gone)
             return len(gone)
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Put other bytes in the place of payloads that are still the old ones."""
+        with self._change(run_id) as document:
+            rows, done = document.ledger.rows, 0
+            for swap in swaps:
+                stored = rows[swap.seq].payload if swap.seq in rows else None
+                if stored is not None and stored in (swap.old, swap.new):
+                    rows[swap.seq] = rows[swap.seq]._replace(payload=swap.new)
+                    done += 1
+            return done
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """Put other bytes in the place of a task's progress that is still the old one."""
+        with self._change(run_id) as document:
+            if document.progress.get(task) not in (old, new):
+                return False
+            document.progress[task] = new
+            return True
 
     async def delete_run(self, run_id: str) -> bool:
         """Leave a tombstone; a crash before the last line leaves holds that count no more."""

@@ -56,7 +56,7 @@ async def _boxes(workflow: Workflow, text: str, url: str | None) -> dict[str, Bo
     from cairn_runtime.engine.frontier import RunState
     from cairn_runtime.engine.history import newest_valid
     from cairn_runtime.runner.naming import workflow_name
-    from cairn_runtime.store.codec import Codec
+    from cairn_runtime.store.keys import codec_from_environment
 
     async with existing_store(url) as store:
         run = await the_run(store, text)
@@ -65,7 +65,11 @@ async def _boxes(workflow: Workflow, text: str, url: str | None) -> dict[str, Bo
                 f'run "{text}" belongs to {workflow_name(run)}, and the file is {workflow.metadata.name}'
             )
             raise InvalidInput([Fault("--run", problem)])
-        state = (await newest_valid(store, Codec(), run)).folded.state if run.head_seq else RunState()
+        state = (
+            (await newest_valid(store, codec_from_environment(), run)).folded.state
+            if run.head_seq
+            else RunState()
+        )
         every_step = workflow.spec.checkpoint.policy == "EveryStep" and run.origin is None
         named = (
             {row.step async for row in checkpoints_of(store, run.run_id)} if every_step else set(state.ended)

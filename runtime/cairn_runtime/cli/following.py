@@ -15,6 +15,7 @@ from cairn_runtime.errors import CheckpointCorrupted, CheckpointNotFound, Payloa
 from cairn_runtime.model.values import JSONValue
 from cairn_runtime.store.base import Checkpoint, Run, Store
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 
 _PAGE = 500
 _ONE_BY_ONE = 16
@@ -58,7 +59,7 @@ class Folding:
     """Steps whose last visit was skipped."""
     totals: dict[str, int] = field(default_factory=dict)
     """Items of the last foreach of each step."""
-    codec: Codec = field(default_factory=Codec)
+    codec: Codec = field(default_factory=codec_from_environment)
 
     async def catch_up(self, headers: list[Checkpoint]) -> None:
         """Fold new checkpoints; where that cannot be done the state stays as it was."""

@@ -19,7 +19,7 @@ from cairn_runtime.model.ids import short_id
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.runner.naming import all_runs, workflow_name
 from cairn_runtime.store.base import Checkpoint, Run, Store
-from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 
 _IN_A_TABLE = 50
 _PAGE = 500
@@ -76,7 +76,7 @@ async def show_checkpoint(output: Output, url: str | None, text: str) -> int:
         header = await the_checkpoint(store, text)
         run = await store.run(header.run_id)
         checkpoint = await store.checkpoint(header.id)
-    events = read_payload(checkpoint, Codec())["events"]
+    events = read_payload(checkpoint, codec_from_environment())["events"]
     listed: list[JSONValue] = events if isinstance(events, list) else []
     if output.for_people:
         output.text(rows.show_lines(checkpoint, run, listed, output.now, output.width))
@@ -135,7 +135,7 @@ async def show_difference(output: Output, url: str | None, a: str, b: str) -> in
 
 async def state_at(store: Store, header: Checkpoint) -> JSONObject:
     """The channels at one checkpoint."""
-    folded = await fold_at(store, Codec(), header.run_id, header.seq)
+    folded = await fold_at(store, codec_from_environment(), header.run_id, header.seq)
     return folded.state.channels
 
 
@@ -143,7 +143,7 @@ async def newest_state(store: Store, run: Run, output: Output) -> tuple[RunState
     """A run's state at its newest valid checkpoint and its seq; what had to be passed over is said."""
     if not run.head_seq:
         return RunState(), 0
-    newest = await newest_valid(store, Codec(), run)
+    newest = await newest_valid(store, codec_from_environment(), run)
     output.note(*(f"warning: passed over: {why}" for why in newest.corrupt))
     at = newest.folded.checkpoint
     return newest.folded.state, at.seq if at else 0

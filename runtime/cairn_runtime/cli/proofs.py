@@ -1,7 +1,8 @@
 """Proving a history: what the chain says, what the payloads say, and whether every state can be folded.
 
     chain     every header is what was written, and each hangs on the one before (`store.chain`)
-    payloads  every payload decodes, and its digest is the one in the chain
+    payloads  every payload decodes, and its digest is the one in the chain; without keys those that are
+              encrypted are counted and not read
     folding   every checkpoint's events fit the state before it, and a snapshot is what they fold to
 
 What a prune took or a later snapshot left behind is explained, and no fault.
@@ -23,13 +24,14 @@ from cairn_runtime.cli.views.units import counted
 from cairn_runtime.engine.apply import apply
 from cairn_runtime.engine.fold import fold_one, read_payload
 from cairn_runtime.engine.frontier import RunState
-from cairn_runtime.errors import EXIT_DONE, EXIT_FAILED, CheckpointNotFound, Fault, PayloadError
+from cairn_runtime.errors import EXIT_DONE, EXIT_FAILED, CheckpointNotFound, Fault, KeyMissing, PayloadError
 from cairn_runtime.model.ids import short_id
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.runner.naming import all_runs, workflow_name
 from cairn_runtime.store.base import Checkpoint, Run, Store
 from cairn_runtime.store.chain import Finding, explain, skips_of, verify_history
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Proof:
     run: Run
     checkpoints: int
     findings: Sequence[Finding]
+    unread: int = 0
+    """Checkpoints of which only the header was proved, because nobody gave the keys."""
 
     @property
     def sound(self) -> bool:
@@ -68,17 +72,23 @@ async def prove(store: Store, run: Run) -> Proof:
     # A prune may come between the two calls: gaps read last explain what is missing in the list.
     found = verify_history(headers, await store.gaps(run.run_id))
     found += _head_findings(run, headers)
-    folding = _Folding(Codec())
+    codec = codec_from_environment()
+    folding = _Folding(codec)
+    unread = 0
     for header in headers:
         try:
             folding.take(await store.checkpoint(header.id))
         except CheckpointNotFound:
             folding.lose()
         except PayloadError as error:
+            if isinstance(error, KeyMissing) and codec.keys is None:
+                unread += 1
+                folding.lose()
+                continue
             text = f"checkpoint {header.seq}: {error.message}"
             folding.found.append(Finding(header.seq, header.seq, "PayloadUnusable", text, fault=True))
             folding.lose()
-    return Proof(run, len(headers), _once(explain([*found, *folding.found], headers)))
+    return Proof(run, len(headers), _once(explain([*found, *folding.found], headers)), unread)
 
 
 def _head_findings(run: Run, headers: Sequence[Checkpoint]) -> list[Finding]:
@@ -158,6 +168,10 @@ def _lines(proof: Proof) -> list[str]:
     run = proof.run
     verdict = f"{counted(proof.checkpoints, 'checkpoint')}, {'sound' if proof.sound else 'NOT SOUND'}"
     title = f"{workflow_name(run)}, run {short_id(run.run_id)}: {verdict}"
+    if proof.unread:
+        title += (
+            f" (headers only: {counted(proof.unread, 'payload')} encrypted, and CAIRN_KEYS_FILE is not set)"
+        )
     return [title, *(f"  {'!' if f.fault else '·'} {plain(f.message)}" for f in proof.findings)]
 
 
@@ -170,6 +184,7 @@ def _document(proofs: Sequence[Proof], *, sound: bool) -> JSONObject:
                 "workflow": workflow_name(proof.run),
                 "checkpoints": proof.checkpoints,
                 "sound": proof.sound,
+                "unread": proof.unread,
                 "findings": [_shape(finding) for finding in proof.findings],
             }
             for proof in proofs

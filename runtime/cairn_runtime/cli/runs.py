@@ -39,7 +39,7 @@ from cairn_runtime.runner.naming import workflow_name
 from cairn_runtime.runner.starting import Accepted, cancel_run, find_or_create
 from cairn_runtime.runner.watching import Finish
 from cairn_runtime.store.base import Run, Store
-from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 from cairn_runtime.store.opening import open_store
 
 _NOT_IN_THE_ROW = frozenset({EXIT_STORE_UNAVAILABLE, EXIT_SUPERSEDED, EXIT_CONFIG, EXIT_INTERRUPTED})
@@ -99,7 +99,7 @@ async def _resume(
         check_wishes(wishes, workflow)
         request = fork_request(fork, origin, workflow, patch, mended)
         try:
-            run = await fork_run(store, Codec(), request)
+            run = await fork_run(store, codec_from_environment(), request)
         except InvalidInput as error:
             raise type(error)([as_typed(fault) for fault in error.faults]) from None
         file = fork.file or manifest_of(run)

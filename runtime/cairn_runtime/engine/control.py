@@ -1,8 +1,8 @@
 """The run's line to its store: events become checkpoints here, and checkpoints become durable.
 
 `Control` holds the fence and the head that this runner believes in.
-`cut` makes a checkpoint of events (encoded, sealed, not yet written), `save` writes what was cut, in order,
-in commits of bounded size.
+`cut` makes a checkpoint of events (encoded, sealed, encrypted, not yet written), `save` writes what was cut,
+in order, in commits of bounded size.
 A commit that got no answer is sent again byte for byte under the same write_id until `patience_seconds` are
 over: if the process dies in between, the next one finds either all of it or nothing.
 `Superseded` is never survived: somebody else holds the run, and nothing this runner still knows counts.
@@ -159,7 +159,8 @@ class Control:
             )
         )
         self.head_seq, self.head_hash = made.seq, made.hash
-        self._queue.append(made)
+        # Encrypted once, here: a commit that is sent again is the same bytes.
+        self._queue.append(self.codec.lock(made))
 
     async def save(self, outcome: Outcome | None = None) -> None:
         """Make all that was cut durable, and the row's change with it.
@@ -203,7 +204,7 @@ class Control:
 
     async def put_progress(self, task: str, value: JSONValue) -> None:
         """Keep a task's progress; what the task stands on must be saved before. Raises like `save`."""
-        data = orjson.dumps(value)
+        data = self.codec.lock_progress(self.run_id, task, orjson.dumps(value))
         await self._insist(lambda: self.store.put_progress(self.run_id, self.fence, task, data))
 
     async def look(self) -> tuple[Beat, list[Signal]]:

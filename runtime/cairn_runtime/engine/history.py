@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+import orjson
+
 from cairn_runtime.engine.fold import Folded, fold
 from cairn_runtime.errors import CheckpointCorrupted, CheckpointNotFound
 from cairn_runtime.store.base import Run, Store
@@ -60,3 +62,21 @@ async def newest_valid(store: Store, codec: Codec, run: Run) -> Newest:
             seq = min(error.seq or seq, seq) - 1
     text = f"run {run.run_id} has no valid checkpoint: {'; '.join(corrupt[:3]) or 'none is there'}"
     raise CheckpointCorrupted(text)
+
+
+async def open_progress(store: Store, codec: Codec, run_id: str) -> dict[str, bytes]:
+    """Read the progress of a run's tasks; what is corrupt is left out, and its task begins at its beginning.
+
+    Raises:
+        KeyMissing, NotEncrypted: see `Codec.open_progress`.
+    """
+    found: dict[str, bytes] = {}
+    for task, stored in (await store.progress(run_id)).items():
+        try:
+            opened = codec.open_progress(run_id, task, stored)
+            orjson.loads(opened)
+            found[task] = opened
+        except (CheckpointCorrupted, orjson.JSONDecodeError) as error:
+            facts = {"run_id": run_id, "task": task, "error": str(error)}
+            log.error("progress was corrupt", extra=facts)  # noqa: TRY400 - a traceback says no more
+    return found

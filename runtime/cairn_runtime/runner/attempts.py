@@ -22,6 +22,7 @@ from cairn_runtime.runner.traces import AttemptTrace
 from cairn_runtime.runner.verdicts import verdict
 from cairn_runtime.store.base import Fence, Store
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 from cairn_runtime.store.retention import Policy
 
 log = logging.getLogger("cairn.attempt")
@@ -38,6 +39,7 @@ class Attempt:
         run_id: str,
         fence: Fence,
         *,
+        codec: Codec | None = None,
         settings: SessionSettings | None = None,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -48,6 +50,7 @@ class Attempt:
         self.on_saved: Callable[[int], None] | None = None
         """Told the seq of the newest durable checkpoint, after each save."""
         self._store = store
+        self._codec = codec or codec_from_environment()
         self._settings = settings or SessionSettings()
         self._before = before
         self._opening: asyncio.Task[Session] | None = None
@@ -128,7 +131,7 @@ class Attempt:
     async def _open(self) -> Session:
         if self._before is not None:
             await self._before()
-        return await open_session(self._store, self.run_id, self.fence, Codec(), self._settings)
+        return await open_session(self._store, self.run_id, self.fence, self._codec, self._settings)
 
     async def _run(self, session: Session) -> Ending:
         if self._error is not None:

@@ -23,6 +23,8 @@ from cairn_runtime.runner.traces import open_traces
 from cairn_runtime.runner.verdicts import verdict
 from cairn_runtime.runner.watching import Watch
 from cairn_runtime.store.base import Fence, Run, Store
+from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 
 _NO_RESTART = Restart(limit=0)
 
@@ -46,6 +48,7 @@ class InProcess(Watch):
         run: Run,
         settings: InProcessSettings | None = None,
         *,
+        codec: Codec | None = None,
         listen: Say | None = None,
         on_saved: Callable[[int], None] | None = None,
     ) -> None:
@@ -55,6 +58,7 @@ class InProcess(Watch):
         )
         self.error: CairnError | None = None
         """Why the last attempt ended, where the run itself did not say so."""
+        self._codec = codec or codec_from_environment()
         self._on_saved = on_saved
         self._attempt: Attempt | None = None
 
@@ -73,7 +77,7 @@ class InProcess(Watch):
             make_executor=self._executor,
             traces=open_traces(os.environ),
         )
-        attempt = self._attempt = Attempt(self.store, self.run_id, fence, settings=session)
+        attempt = self._attempt = Attempt(self.store, self.run_id, fence, codec=self._codec, settings=session)
         attempt.on_saved = self._on_saved
         if self.interrupts:
             attempt.drain(self._grace())

@@ -40,7 +40,7 @@ from cairn_runtime.runner.naming import find_checkpoint, find_run
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.runner.watching import Finish
 from cairn_runtime.store.base import Checkpoint, Phase, Run, Store, Wait
-from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 from cairn_runtime.store.opening import open_store
 
 __all__ = [
@@ -190,7 +190,7 @@ async def resume(  # noqa: PLR0913 - the verb's own options, all by name
             skip=tuple(skip),
             mended=None if workflow is None else accept(workflow),
         )
-        return await _driven(opened, await fork_run(opened, Codec(), request))
+        return await _driven(opened, await fork_run(opened, codec_from_environment(), request))
 
 
 async def state(run_id: str, *, store: AnyStore = None, at: str | int | None = None) -> JSONObject:
@@ -210,7 +210,9 @@ async def state(run_id: str, *, store: AnyStore = None, at: str | int | None = N
         if at is None:
             return await _channels(opened, row)
         checkpoint = await find_checkpoint(opened, str(at), row)
-        return (await fold_at(opened, Codec(), checkpoint.run_id, checkpoint.seq)).state.channels
+        return (
+            await fold_at(opened, codec_from_environment(), checkpoint.run_id, checkpoint.seq)
+        ).state.channels
 
 
 async def history(run_id: str, *, store: AnyStore = None) -> AsyncGenerator[Checkpoint, None]:
@@ -315,7 +317,7 @@ def _raise_unless_told(job: InProcess, finish: Finish) -> None:
 async def _channels(store: Store, row: Run) -> JSONObject:
     if row.head_seq == 0:
         return {}
-    return (await newest_valid(store, Codec(), row)).folded.state.channels
+    return (await newest_valid(store, codec_from_environment(), row)).folded.state.channels
 
 
 async def _since(store: Store, run_id: str, seq: int) -> list[Checkpoint]:

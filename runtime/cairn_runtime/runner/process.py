@@ -42,6 +42,7 @@ from cairn_runtime.runner.stopping import Guard, Stopping
 from cairn_runtime.runner.traces import Traces, log_keys, open_traces, secrets_in
 from cairn_runtime.runner.verdicts import EXIT_CRASHED, verdict
 from cairn_runtime.store.base import Fence, Store
+from cairn_runtime.store.keys import codec_of
 from cairn_runtime.store.opening import store_for
 
 log = logging.getLogger("cairn.runner")
@@ -111,12 +112,14 @@ class Process:
     async def _outcome(self) -> tuple[int, LastWord]:
         try:
             store = store_for(self._settings.store_url)
+            codec = codec_of(self._settings.keys_file)
         except CairnError as error:
             return self._refusal(error, started=False)
         attempt = Attempt(
             store,
             self._settings.run_id,
             self._fence,
+            codec=codec,
             settings=self._session_settings(),
             before=store.open,
         )

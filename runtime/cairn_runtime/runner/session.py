@@ -19,7 +19,7 @@ from cairn_runtime.engine.control import Control, Mark
 from cairn_runtime.engine.execute import CodeSource, Executor
 from cairn_runtime.engine.forks import fork
 from cairn_runtime.engine.frontier import RunState
-from cairn_runtime.engine.history import fold_at, newest_valid
+from cairn_runtime.engine.history import fold_at, newest_valid, open_progress
 from cairn_runtime.engine.loop import RunLoop
 from cairn_runtime.errors import Fault, FormatUnknown, ManifestInvalid, Superseded
 from cairn_runtime.model.ids import utc_now
@@ -112,7 +112,7 @@ async def open_session(
         compiled = compile_workflow(workflow, executor.load_function)
         control = Control.at_head(store, codec, run, compiled.graph_hash, settings.patience_seconds)
         state = await _first_state(store, codec, run, compiled, control)
-        progress = await store.progress(run_id)
+        progress = await open_progress(store, codec, run_id)
         loop = RunLoop(
             compiled,
             state,
@@ -197,8 +197,9 @@ async def _fork(
     folded = await fold_at(store, codec, origin.run_id, origin.seq)
     state = fork(compiled, folded.state, origin, utc_now())
     if inherits:
-        for task, value in (await store.progress(origin.run_id)).items():
-            await store.put_progress(control.run_id, control.fence, task, value)
+        for task, value in (await open_progress(store, codec, origin.run_id)).items():
+            locked = codec.lock_progress(control.run_id, task, value)
+            await store.put_progress(control.run_id, control.fence, task, locked)
     metadata: JSONObject = {"origin": origin.checkpoint_id}
     mark = Mark(origin.as_step or "", 0, None, state.next_steps(), metadata)
     control.cut([], state, mark, snapshot=True)

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from cairn_runtime.errors import Fault, SettingsInvalid
 
 DEFAULT_TERMINATION_MESSAGE = "/dev/termination-log"
-SECRET = ("CAIRN_STORE_URL", "CAIRN_CLAIM", "CAIRN_SUPERVISOR_FD", "CAIRN_HOLD_AT")
+SECRET = ("CAIRN_STORE_URL", "CAIRN_CLAIM", "CAIRN_KEYS_FILE", "CAIRN_SUPERVISOR_FD", "CAIRN_HOLD_AT")
 """Variables that are nobody's business but the runner's own."""
 LogFormat = Literal["json", "text"]
 _FORMATS: dict[str, LogFormat] = {"json": "json", "text": "text"}
@@ -39,6 +39,8 @@ class Settings:
     """CAIRN_CLAIM: the id that was given with it."""
     store_url: str = field(repr=False)
     """CAIRN_STORE_URL: where the run lives; may hold a password."""
+    keys_file: str = ""
+    """CAIRN_KEYS_FILE: file of the keys that payloads are encrypted with; empty: nothing is encrypted."""
     patience_seconds: float = 60.0
     """CAIRN_PATIENCE: how long a store that does not answer is asked again."""
     linger_seconds: float = 0.0
@@ -74,6 +76,7 @@ def read_settings(environ: Mapping[str, str], *, writable: Callable[[str], bool]
         epoch=reader.required("CAIRN_EPOCH", _epoch, 0),
         claim_id=reader.required("CAIRN_CLAIM", str, ""),
         store_url=reader.required("CAIRN_STORE_URL", str, ""),
+        keys_file=environ.get("CAIRN_KEYS_FILE", ""),
         patience_seconds=reader.optional("CAIRN_PATIENCE", _duration, 60.0),
         linger_seconds=reader.optional("CAIRN_LINGER", _duration, 0.0),
         grace_seconds=reader.optional("CAIRN_GRACE", _duration, 25.0),

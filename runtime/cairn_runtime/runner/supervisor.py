@@ -172,6 +172,7 @@ class Supervisor(Watch):
             "CAIRN_EPOCH": str(fence.epoch),
             "CAIRN_CLAIM": fence.claim_id,
             "CAIRN_STORE_URL": settings.store_url,
+            "CAIRN_KEYS_FILE": os.environ.get("CAIRN_KEYS_FILE", ""),
             "CAIRN_PATIENCE": f"{settings.patience_seconds:.3f}s",
             "CAIRN_LINGER": f"{settings.linger_seconds:.3f}s",
             "CAIRN_GRACE": f"{settings.grace_seconds:.3f}s",

@@ -8,13 +8,15 @@ Rules of every store
        durability table names.
     2. *Fenced.* `commit`, `heartbeat` and `put_progress` act only where (epoch, claim_id) are the row's, and
        the check is part of the same atomic statement as the write. Else `Superseded`, nothing written.
-    3. *Append-only.* A checkpoint is never changed; a commit starts at `expected_head + 1`.
+    3. *Append-only.* A checkpoint is never changed; a commit starts at `expected_head + 1`. What may be
+       exchanged is the encryption of a payload (`swap_payloads`), from which no header or hash is made.
     4. *Idempotent.* `create_run` by run_id, `claim` by claim_id, `send` by client_id, `commit` by write_id:
        the same call again gives the same answer and writes nothing.
     5. *Atomic.* All checkpoints of a commit and its row change become visible together or not at all.
     6. *Nothing is revived.* After `delete_run` a tombstone keeps the epoch; the run is `RunNotFound`.
 
-Only `create_run, claim, annotate, send, pin, hold, release_hold, prune, delete_run` work without the fence.
+Only `create_run, claim, annotate, send, pin, hold, release_hold, prune, swap_payloads, swap_progress,
+delete_run` work without the fence.
 Listings of a run's parts (`checkpoints, signals, progress, pins, holds, gaps`) are empty for an unknown run.
 A store has one clock, its own (a server's where there is one): every time in its rows comes from it, but for
 `Checkpoint.created_at`, which is the writer's and part of what is hashed.
@@ -70,7 +72,8 @@ class Head(NamedTuple):
 class Checkpoint(NamedTuple):
     """One checkpoint: the header columns and the payload.
 
-    `payload` is None in listings. `size` is the length of the stored payload in bytes. `next` are step names.
+    `payload` is None in listings. `size` is the length in bytes of the payload
+    that was committed; another encryption may be some bytes longer or shorter. `next` are step names.
     `metadata` values are JSON. `hash` covers everything but `hash`, `payload` and `size` (see `store.chain`).
     """
 
@@ -259,6 +262,15 @@ class Gap:
     last_seq: int
     hash_before: str
     hash_after: str
+
+
+class Swap(NamedTuple):
+    """Other bytes for a stored payload: the same content under another key."""
+
+    seq: int
+    old: bytes
+    """What is stored, byte for byte."""
+    new: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +474,26 @@ class Store(Protocol):
 
         Raises:
             RunNotFound: no such run.
+        """
+        ...
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Put other bytes in the place of stored payloads, each only where what is stored is its `old`.
+
+        Answers how many stand as their `new` now, so the same call again answers the same. A checkpoint that
+        was pruned or holds other bytes is passed over; headers, `size` among them, and the row stay as they
+        are. Readers see the one or the other.
+
+        Raises:
+            RunNotFound: no such run, or deleted.
+        """
+        ...
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """The same for a task's progress; False where it is neither.
+
+        Raises:
+            RunNotFound: no such run, or deleted.
         """
         ...
 

@@ -2,24 +2,32 @@
 
     plain   = salt (16 random bytes) + JSON                     digest = SHA-256 of plain
     payload = format byte (1) + flags byte + body               body = plain, or its zstd frame
+              encrypted: body = key id (8) + nonce (12) + CRC-32 of all before it (4) + AES-256-GCM of body
 
-The salt keeps two equal states from having one digest.
-Flags: bit 0 says that the body is a zstd frame; bit 1 that it is encrypted, which this release cannot read.
-A new flag needs a new format byte.
+The salt keeps two equal states from having one digest, and an encrypted state from being guessed by it.
+Flags: bit 0 says that the body is a zstd frame; bit 1 that it is encrypted. A new flag needs a new format
+byte.
+
+What is encrypted is bound to its place: run, seq and hash are authenticated with it, and the hash covers the
+header and, through its parents, all of the history before. Who has no key can put nothing in its place, move
+it or change its header. The digest is of what is plain, so that another key leaves the chain as it is.
+The CRC tells a damaged key id, which is corruption, from a key that is missing, which is not.
 
 Reading trusts nothing: sizes are bounded before anything is unpacked, the digest is checked before anything
 is parsed, and bytes that are not what was written are `CheckpointCorrupted`, whatever they are.
-Only an unknown format and a missing key are told apart from that, because there the history is sound and must
-not be passed over.
-No I/O, no randomness: the salt is passed in.
+Only an unknown format, a missing key and what ought to be encrypted and is not are told apart from that,
+because there the history may be sound and must not be passed over.
+No I/O but the key ring's own; the salt is passed in, a nonce is drawn.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+from binascii import crc32
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import zstandard
@@ -29,10 +37,14 @@ from cairn_runtime.errors import (
     CheckpointTooLarge,
     FormatUnknown,
     KeyMissing,
+    NotEncrypted,
     WriteRefused,
 )
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Checkpoint
+
+if TYPE_CHECKING:
+    from cairn_runtime.store.keys import Key, KeyRing
 
 FORMAT_VERSION = 1
 """What this release writes, and the newest that it reads; also `Checkpoint.format_version`."""
@@ -43,6 +55,11 @@ MAX_NESTING = 254
 _ZSTD, _ENCRYPTED = 1, 2
 _PLAIN_HEADER = bytes((FORMAT_VERSION, 0))
 _ZSTD_HEADER = bytes((FORMAT_VERSION, _ZSTD))
+_KEY_ID, _NONCE, _CRC, _TAG = 8, 12, 4, 16
+_HEAD = len(_PLAIN_HEADER) + _KEY_ID + _NONCE + _CRC
+"""Bytes before what is encrypted."""
+LOCK_BYTES = _HEAD - len(_PLAIN_HEADER) + _TAG
+"""By so much a payload grows when it is encrypted."""
 _ZSTD_LEVEL = 1
 _ZSTD_ABOVE = 1024
 _WIDE_ABOVE = 512 * 1024
@@ -86,8 +103,9 @@ class _Zstd(threading.local):
 class Codec:
     """Encodes and decodes payloads; may be shared between threads."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, keys: KeyRing | None = None) -> None:
         self.limits = limits
+        self.keys = keys
         self._zstd = _Zstd()
 
     def encode(self, value: JSONObject, *, salt: bytes) -> Encoded:
@@ -125,17 +143,64 @@ class Codec:
             payload = _ZSTD_HEADER + compress(plain)
         else:
             payload = _PLAIN_HEADER + plain
-        if len(payload) > self.limits.payload_bytes:
-            raise _too_large(len(payload), self.limits.payload_bytes)
+        bound = self.limits.payload_bytes - LOCK_BYTES
+        if len(payload) > bound:
+            raise _too_large(len(payload), bound)
         return Encoded(payload, sha256(plain).hexdigest(), size)
 
+    def lock(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Encrypt the payload of a sealed checkpoint with the first key; without keys nothing is done."""
+        if self.keys is None or checkpoint.payload is None:
+            return checkpoint
+        payload = _locked(self.keys.first(), checkpoint.payload, _place(checkpoint))
+        columns: tuple[Any, ...] = (*checkpoint[:17], len(payload), payload)
+        return Checkpoint._make(columns)
+
+    def relock(self, checkpoint: Checkpoint) -> bytes | None:
+        """Encrypt a stored payload with the first key in the place of what it has; None: it has that already.
+
+        Raises:
+            CheckpointCorrupted, KeyMissing, FormatUnknown: it cannot be read; it stays as it is.
+        """
+        payload = _payload_of(checkpoint)
+        if self.keys is None or _key_id(payload) == self.keys.first().id:
+            return None
+        opened = self._opened(payload, _place(checkpoint))
+        self.decode(opened, digest=checkpoint.digest)
+        return _locked(self.keys.first(), opened, _place(checkpoint))
+
+    def lock_progress(self, run_id: str, task: str, data: bytes) -> bytes:
+        """Encrypt a task's progress, which is JSON; without keys nothing is done."""
+        if self.keys is None:
+            return data
+        return _locked(self.keys.first(), _PLAIN_HEADER + data, _progress_place(run_id, task))
+
+    def open_progress(self, run_id: str, task: str, stored: bytes) -> bytes:
+        """Take the encryption off a task's progress.
+
+        Raises:
+            CheckpointCorrupted: these are not the bytes that were written.
+            KeyMissing, NotEncrypted: see `decode_checkpoint`.
+        """
+        if not _is_locked(stored):
+            self._refuse_plain()
+            return stored
+        return self._opened(stored, _progress_place(run_id, task))[len(_PLAIN_HEADER) :]
+
+    def relock_progress(self, run_id: str, task: str, stored: bytes) -> bytes | None:
+        """Like `relock`, for progress."""
+        if self.keys is None or (_is_locked(stored) and _key_id(stored) == self.keys.first().id):
+            return None
+        plain = self.open_progress(run_id, task, stored) if _is_locked(stored) else stored
+        return self.lock_progress(run_id, task, plain)
+
     def decode(self, payload: bytes, *, digest: str) -> JSONObject:
-        """Check and decode a stored payload.
+        """Check and decode a payload that is not encrypted.
 
         Raises:
             CheckpointCorrupted: these are not the bytes that were written.
             FormatUnknown: written by a newer release.
-            KeyMissing: encrypted.
+            KeyMissing: encrypted; `decode_checkpoint` knows the place that it is bound to.
         """
         plain = self._plain(payload)
         if sha256(plain).hexdigest() != digest:
@@ -158,14 +223,51 @@ class Codec:
         Raises:
             CheckpointCorrupted: the payload is missing or damaged.
             FormatUnknown: written by a newer release.
-            KeyMissing: encrypted.
+            KeyMissing: encrypted with a key that is not in the ring.
+            NotEncrypted: the ring refuses what is plain.
         """
-        if checkpoint.format_version > FORMAT_VERSION:
-            raise _unknown(checkpoint.format_version)
-        payload = checkpoint.payload
-        if not payload or payload[0] != checkpoint.format_version:
-            raise _corrupted("its payload is missing or has another format than its header")
-        return self.decode(payload, digest=checkpoint.digest)
+        payload = _payload_of(checkpoint)
+        if self.keys is None:
+            return self.decode(payload, digest=checkpoint.digest)
+        opened = self._opened(payload, _place(checkpoint))
+        value = self.decode(opened, digest=checkpoint.digest)
+        if opened is payload:
+            # Only now: what was encrypted and has a damaged flag is damaged, not forged.
+            self._refuse_plain()
+        return value
+
+    def _opened(self, payload: bytes, place: bytes) -> bytes:
+        """Take off the encryption, if there is one: what comes out has a plain header."""
+        if len(payload) > self.limits.payload_bytes:
+            raise _corrupted(f"its {len(payload)} bytes are over the bound of {self.limits.payload_bytes}")
+        flags = payload[1] if len(payload) > 1 else 0
+        if not flags & _ENCRYPTED or flags & ~(_ZSTD | _ENCRYPTED):
+            return payload
+        key = self._key_of(payload)
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - loaded with the key ring
+
+        head = payload[:_HEAD]
+        try:
+            body = key.cipher.decrypt(_nonce(head), memoryview(payload)[_HEAD:], place + head)
+        except InvalidTag:
+            raise _corrupted("it is not what was encrypted at this place") from None
+        return bytes((payload[0], flags & ~_ENCRYPTED)) + body
+
+    def _key_of(self, payload: bytes) -> Key:
+        """The key that a payload names. Raises `CheckpointCorrupted`, `KeyMissing`."""
+        head = payload[:_HEAD]
+        if len(payload) < _HEAD + _TAG or crc32(head[:-_CRC]) != int.from_bytes(head[-_CRC:], "big"):
+            raise _corrupted("what says how it is encrypted is damaged")
+        key_id = _key_id(payload)
+        key = self.keys.find(key_id) if self.keys is not None else None
+        if key is None:
+            raise _missing(key_id)
+        return key
+
+    def _refuse_plain(self) -> None:
+        """Refuse what is not encrypted, where the key ring says so. Raises `NotEncrypted`."""
+        if self.keys is not None and self.keys.refuses_plain:
+            raise NotEncrypted
 
     def _plain(self, payload: bytes) -> bytes:
         """Take off header and compression, within the bounds."""
@@ -181,8 +283,8 @@ class Codec:
             case flags if flags == _ZSTD:
                 return self._unpacked(payload[len(_ZSTD_HEADER) :])
             case flags if flags & _ENCRYPTED and not flags & ~(_ZSTD | _ENCRYPTED):
-                msg = "the checkpoint is encrypted, and this release of Cairn has no keys"
-                raise KeyMissing(msg)
+                self._key_of(payload)
+                raise _corrupted("it is encrypted, and was read without the place that it is bound to")
         raise _corrupted(f"its flags {payload[1]:#04x} do not exist in format {FORMAT_VERSION}")
 
     def _unpacked(self, frame: bytes) -> bytes:
@@ -197,6 +299,55 @@ class Codec:
         except zstandard.ZstdError as error:
             raise _corrupted(f"it does not unpack ({error})") from error
         raise _corrupted(f"it states a size of {size} bytes; the bound is {self.limits.plain_bytes}")
+
+
+def _payload_of(checkpoint: Checkpoint) -> bytes:
+    """The stored bytes, if header and payload say the same format."""
+    if checkpoint.format_version > FORMAT_VERSION:
+        raise _unknown(checkpoint.format_version)
+    payload = checkpoint.payload
+    if not payload or payload[0] != checkpoint.format_version:
+        raise _corrupted("its payload is missing or has another format than its header")
+    return payload
+
+
+def _place(checkpoint: Checkpoint) -> bytes:
+    """What binds a payload to its place: the hash covers every column of the header, and the history."""
+    return f"checkpoint\0{checkpoint.run_id}\0{checkpoint.seq}\0{checkpoint.hash}\0".encode()
+
+
+def _progress_place(run_id: str, task: str) -> bytes:
+    return f"progress\0{run_id}\0{task}\0".encode()
+
+
+def _locked(key: Key, payload: bytes, place: bytes) -> bytes:
+    """Encrypt what stands behind a plain header."""
+    head = bytes((payload[0], payload[1] | _ENCRYPTED)) + key.id + os.urandom(_NONCE)
+    head += crc32(head).to_bytes(_CRC, "big")
+    body = memoryview(payload)[len(_PLAIN_HEADER) :]
+    return head + key.cipher.encrypt(_nonce(head), body, place + head)
+
+
+def _nonce(head: bytes) -> bytes:
+    return head[len(_PLAIN_HEADER) + _KEY_ID : -_CRC]
+
+
+def _is_locked(progress: bytes) -> bool:
+    """Whether progress is encrypted: no JSON begins with the byte of a format."""
+    return progress[:1] == _PLAIN_HEADER[:1]
+
+
+def _key_id(payload: bytes) -> bytes:
+    """The fingerprint of the key that a payload says it is encrypted with; empty where it is plain."""
+    encrypted = len(payload) >= _HEAD and payload[1] & _ENCRYPTED
+    return payload[len(_PLAIN_HEADER) :][:_KEY_ID] if encrypted else b""
+
+
+def _missing(key_id: bytes) -> KeyMissing:
+    return KeyMissing(
+        f"a checkpoint is encrypted with the key of fingerprint {key_id.hex()}, which is not at hand; "
+        "add it to the file that CAIRN_KEYS_FILE names"
+    )
 
 
 def _refuse_deep(value: JSONObject) -> None:

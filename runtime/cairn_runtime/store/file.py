@@ -44,6 +44,7 @@ from cairn_runtime.store.base import (
     Outcome,
     Run,
     Signal,
+    Swap,
 )
 from cairn_runtime.store.file_index import RunLogs, is_folder_name
 from cairn_runtime.store.file_logs import RunLog
@@ -261,7 +262,7 @@ class BlockingFile:
             if not folder.exists():
                 make_folder(folder)
                 sync_folder(run.folder)
-            replace_file(folder / (quote(task, safe="#[]") + _PROGRESS), [value], durable=True)
+            replace_file(self._progress_file(run, task), [value], durable=True)
 
     async def progress(self, run_id: str) -> dict[str, bytes]:
         """Read the progress of all tasks of a run."""
@@ -327,6 +328,32 @@ class BlockingFile:
                 ledger.apply_prune(gone)
                 run.rewrite()
             return len(gone)
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Put other bytes in the place of payloads that are still the old ones, by writing the log anew."""
+        run = self._runs.known(run_id)
+        with self._runs.locked(run):
+            rows = run.there.rows
+            stored = {swap.seq: run.payload(swap.seq) for swap in swaps if swap.seq in rows}
+            standing = [swap for swap in swaps if stored.get(swap.seq) in (swap.old, swap.new)]
+            changed = {swap.seq: swap.new for swap in standing if stored[swap.seq] != swap.new}
+            if changed:
+                run.rewrite(changed)
+            return len(standing)
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """Put other bytes in the place of a task's progress that is still the old one."""
+        run = self._runs.known(run_id)
+        with self._runs.locked(run):
+            run.there.there()
+            file = self._progress_file(run, task)
+            if not file.exists() or file.read_bytes() not in (old, new):
+                return False
+            replace_file(file, [new], durable=True)
+            return True
+
+    def _progress_file(self, run: RunLog, task: str) -> Path:
+        return run.folder / "progress" / (quote(task, safe="#[]") + _PROGRESS)
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""

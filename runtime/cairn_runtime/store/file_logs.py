@@ -19,9 +19,9 @@ import fcntl
 import logging
 import os
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -179,24 +179,24 @@ class RunLog:
         """Make durable what is in the log: before a repeated commit is told that it was there already."""
         os.fdatasync(self._log_fd)
 
-    def rewrite(self) -> None:
-        """Write the log anew from the ledger, which has less than it; the lock is held."""
+    def rewrite(self, payloads: Mapping[int, bytes] | None = None) -> None:
+        """Write the log anew from the ledger, with other bytes for some payloads; the lock is held."""
         ledger = self._ledger
         if ledger is None:
             raise RunNotFound(self.run_id)
         try:
             self._save_damaged()
-            replace_file(self.path, self._anew(ledger), durable=True)
+            replace_file(self.path, self._anew(ledger, payloads or {}), durable=True)
         finally:
             # The ledger may be ahead of the log now, if writing failed: read what is there.
             self._close_log()
             self._forget()
         self.refresh()
 
-    def _anew(self, ledger: Ledger) -> Iterator[bytes]:
+    def _anew(self, ledger: Ledger, payloads: Mapping[int, bytes]) -> Iterator[bytes]:
         yield state_line(ledger)
         for seq, row in ledger.rows.items():
-            yield keep_line(row, self._text(seq))
+            yield keep_line(row, b64encode(payloads[seq]) if seq in payloads else self._text(seq))
 
     def create(self, line: bytes) -> None:
         """Begin the log, and make durable that it is there; the lock is held."""

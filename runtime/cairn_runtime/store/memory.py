@@ -40,6 +40,7 @@ from cairn_runtime.store.base import (
     Outcome,
     Run,
     Signal,
+    Swap,
 )
 from cairn_runtime.store.ledger import Ledger, page, private
 from cairn_runtime.store.opening import StoreUrl
@@ -375,6 +376,31 @@ class MemoryStore:
             place.forget(ledger.rows[seq] for seq in gone)
             ledger.apply_prune(gone)
             return len(gone)
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Put other bytes in the place of payloads that are still the old ones."""
+        place = self._place
+        with place.lock:
+            ledger = place.ledger(run_id)
+            done = 0
+            for swap in swaps:
+                row = ledger.rows.get(swap.seq)
+                if row is not None and row.payload in (swap.old, swap.new):
+                    changed = row._replace(payload=bytes(swap.new))
+                    ledger.rows[swap.seq] = place.checkpoints[row.id] = changed
+                    done += 1
+            return done
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """Put other bytes in the place of a task's progress that is still the old one."""
+        place = self._place
+        with place.lock:
+            place.ledger(run_id)
+            progress = place.progress.get(run_id, {})
+            if progress.get(task) not in (old, new):
+                return False
+            progress[task] = bytes(new)
+            return True
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""

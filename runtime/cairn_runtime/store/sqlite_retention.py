@@ -11,7 +11,7 @@ from typing import Any
 
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
 from cairn_runtime.model.ids import to_wire
-from cairn_runtime.store.base import Gap, Run
+from cairn_runtime.store.base import Gap, Run, Swap
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
 from cairn_runtime.store.rows import still_held
 from cairn_runtime.store.sqlite_files import SQLiteFile
@@ -87,6 +87,27 @@ class SQLiteRetention:
             else:
                 self._db.execute("drop_hold", {"key": key, "child": child})
         return live
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Put other bytes in the place of payloads that are still the old ones."""
+        run = self._number(run_id)
+        with self._db.write():
+            self._guard(run, run_id)
+            return sum(
+                self._db.execute(
+                    "swap_payload", {"key": (run << SEQ_BITS) + seq, "old": old, "new": new}
+                ).rowcount
+                for seq, old, new in swaps
+                if 0 < seq <= MAX_SEQ
+            )
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """Put other bytes in the place of a task's progress that is still the old one."""
+        run = self._number(run_id)
+        with self._db.write():
+            self._guard(run, run_id)
+            values = {"run": run, "task": task, "old": old, "new": new}
+            return self._db.execute("swap_progress", values).rowcount == 1
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""

@@ -36,6 +36,7 @@ from cairn_runtime.store.base import (
     Run,
     Signal,
     Store,
+    Swap,
 )
 from cairn_runtime.store.owned import never
 
@@ -302,6 +303,14 @@ class ThreadedStore:
     async def prune(self, run_id: str, drop: list[int]) -> int:
         """See `Store.prune`."""
         return await self._on_thread(self._inner.prune(run_id, drop))
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """See `Store.swap_payloads`."""
+        return await self._on_thread(self._inner.swap_payloads(run_id, swaps))
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """See `Store.swap_progress`."""
+        return await self._on_thread(self._inner.swap_progress(run_id, task, old, new))
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """See `Store.gaps`."""

@@ -35,7 +35,14 @@ def test_a_history_that_nobody_touched_is_sound(cairn, url, waiting):
     assert said.document == {
         "sound": True,
         "runs": [
-            {"run": waiting.run_id, "workflow": "digest", "checkpoints": 7, "sound": True, "findings": []}
+            {
+                "run": waiting.run_id,
+                "workflow": "digest",
+                "checkpoints": 7,
+                "sound": True,
+                "unread": 0,
+                "findings": [],
+            }
         ],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from binascii import crc32
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
@@ -219,9 +220,12 @@ def test_a_newer_format_is_told_apart_from_corruption():
 
 
 def test_an_encrypted_payload_asks_for_a_key():
-    """A missing key is not corruption either."""
+    """A missing key is not corruption either; a flag that is set by damage is."""
+    head = b"\1\2" + bytes(20)
     with pytest.raises(KeyMissing):
-        CODEC.decode(b"\1\2" + bytes(60), digest="0" * 64)
+        CODEC.decode(head + crc32(head).to_bytes(4, "big") + bytes(60), digest="0" * 64)
+    with pytest.raises(CheckpointCorrupted):
+        CODEC.decode(head + bytes(64), digest="0" * 64)
 
 
 def row(payload: bytes | None, version: int = 1):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import Checkpoint, Fence, NewRun, NewSignal, Outcome, Store
+from cairn_runtime.store.base import Checkpoint, Fence, NewRun, NewSignal, Outcome, Store, Swap
 from cairn_runtime.store.contract.model import Model
 
 
@@ -123,6 +123,24 @@ def releasing(child: str) -> Call:
 def pruning(run_id: str, drop: list[int]) -> Call:
     """Drop seqs."""
     return Call(lambda store: store.prune(run_id, drop), lambda model: model.prune(run_id, drop), run_id)
+
+
+def swapping(run_id: str, swaps: list[Swap]) -> Call:
+    """Put other bytes in the place of payloads."""
+    return Call(
+        lambda store: store.swap_payloads(run_id, swaps),
+        lambda model: model.swap(run_id, swaps),
+        run_id,
+    )
+
+
+def swapping_progress(run_id: str, task: str, old: bytes, new: bytes) -> Call:
+    """Put other bytes in the place of a task's progress."""
+    return Call(
+        lambda store: store.swap_progress(run_id, task, old, new),
+        lambda model: model.swap_progress(run_id, task, old, new),
+        run_id,
+    )
 
 
 def deleting(run_id: str) -> Call:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
+import zstandard
 
 from cairn_runtime.model.ids import new_id, utc_now
 from cairn_runtime.store.base import GENESIS_HASH, Checkpoint, Fence, NewRun, Outcome, Store
@@ -126,6 +127,16 @@ def checkpoint(
         size=len(encoded.payload),
         payload=encoded.payload,
     )
+
+
+def repacked(payload: bytes) -> bytes:
+    """The same content in other bytes, as another key would make them; what is damaged stays damaged."""
+    try:
+        if payload[1]:
+            return b"\1\0" + zstandard.decompress(payload[2:])
+    except zstandard.ZstdError:
+        return payload + b"!"
+    return b"\1\1" + zstandard.compress(payload[2:], level=1)
 
 
 async def begun(store: Store, **changes: Any) -> Writer:  # noqa: ANN401 - any field of NewRun

@@ -19,8 +19,8 @@ import pytest
 
 from cairn_runtime.errors import CairnError, RunNotFound, StoreUnavailable
 from cairn_runtime.model.ids import new_id
-from cairn_runtime.store.base import Checkpoint, NewSignal, Outcome, Signal, Store, Wait
-from cairn_runtime.store.contract.cases import StoreCase, Writer, begun, new_run
+from cairn_runtime.store.base import Checkpoint, NewSignal, Outcome, Signal, Store, Swap, Wait
+from cairn_runtime.store.contract.cases import StoreCase, Writer, begun, new_run, repacked
 from cairn_runtime.store.contract.faults import Fault, FaultyStore
 from cairn_runtime.store.contract.pictures import alike, picture
 
@@ -87,12 +87,25 @@ DEEDS: dict[str, Callable[[Store, Scene], Awaitable[object]]] = {
     "a hold": lambda store, s: store.hold(s.rows[0].id, s.id),
     "a release": lambda store, s: store.release_hold(f"child of {s.run_id}"),
     "a prune": lambda store, s: store.prune(s.run_id, [1, 2]),
+    "other bytes": lambda store, s: store.swap_payloads(
+        s.run_id, [Swap(row.seq, row.payload or b"", repacked(row.payload or b"")) for row in s.rows]
+    ),
+    "other progress": lambda store, s: store.swap_progress(s.run_id, "a#1", b"before", b"other"),
     "a deletion": _delete,
 }
 """Every call that changes something."""
 
 FENCED = ("a commit", "a commit without an outcome", "a row change", "progress", "a heartbeat")
-IDENTIFIED = (*FENCED, "a claim", "a creation", "a signal", "an answer", "a prune", "a deletion")
+IDENTIFIED = (
+    *FENCED,
+    "a claim",
+    "a creation",
+    "a signal",
+    "an answer",
+    "a prune",
+    "other bytes",
+    "a deletion",
+)
 """Calls whose late copy is told apart, by a fence or an id."""
 
 

@@ -29,6 +29,7 @@ from cairn_runtime.store.base import (
     Run,
     Signal,
     Store,
+    Swap,
 )
 
 T = TypeVar("T")
@@ -213,6 +214,14 @@ class FaultyStore:
     async def prune(self, run_id: str, drop: list[int]) -> int:
         """Carry `prune`."""
         return await self._carry(lambda: self.store.prune(run_id, drop))
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Carry `swap_payloads`."""
+        return await self._carry(lambda: self.store.swap_payloads(run_id, swaps))
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """Carry `swap_progress`."""
+        return await self._carry(lambda: self.store.swap_progress(run_id, task, old, new))
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """Carry `gaps`."""

@@ -28,11 +28,11 @@ from hypothesis.stateful import (
 from cairn_runtime.errors import CairnError, StoreUnavailable
 from cairn_runtime.model.ids import new_id
 from cairn_runtime.model.values import JSONValue
-from cairn_runtime.store.base import Checkpoint, Fence, NewSignal, Outcome, Run, Store, Wait
+from cairn_runtime.store.base import Checkpoint, Fence, NewSignal, Outcome, Run, Store, Swap, Wait
 from cairn_runtime.store.chain import sealed, verify_payloads
 from cairn_runtime.store.contract import calls
 from cairn_runtime.store.contract.calls import Call
-from cairn_runtime.store.contract.cases import CODEC, StoreFactory, Writer, new_run
+from cairn_runtime.store.contract.cases import CODEC, StoreFactory, Writer, new_run, repacked
 from cairn_runtime.store.contract.faults import Fault, FaultyStore
 from cairn_runtime.store.contract.model import Model, ModelRun
 from cairn_runtime.store.contract.pictures import picture
@@ -308,6 +308,23 @@ class StoreMachine(RuleBasedStateMachine):
     def prune(self, name: str, drop: list[int], fault: Fault | None) -> None:
         """Drop any seqs."""
         self.make(calls.pruning(self.id_of(name), drop), fault)
+
+    @rule(name=_NAMES, chosen=st.lists(_SEQS, max_size=4), stale=st.booleans(), fault=_FAULTS)
+    def swap(self, name: str, chosen: list[int], stale: bool, fault: Fault | None) -> None:  # noqa: FBT001 - drawn
+        """Pack payloads in another way, also such as are gone or are not what the caller believes."""
+        rows = self.known(name).rows
+        swaps = [
+            Swap(seq, b"never stored" if stale else payload, repacked(payload))
+            for seq in dict.fromkeys(chosen)
+            for payload in [(rows[seq].payload if seq in rows else None) or b"\1\0nothing"]
+        ]
+        self.make(calls.swapping(self.id_of(name), swaps), fault)
+
+    @rule(name=_NAMES, task=st.sampled_from(["a#1", "b#2[3]"]), stale=st.booleans(), fault=_FAULTS)
+    def swap_progress(self, name: str, task: str, stale: bool, fault: Fault | None) -> None:  # noqa: FBT001 - drawn
+        """Put other bytes in the place of progress that is what the caller believes, or is not."""
+        old = b"never stored" if stale else self.known(name).progress.get(task, b"")
+        self.make(calls.swapping_progress(self.id_of(name), task, old, new_id().encode()), fault)
 
     @rule(name=_NAMES, sure=st.sampled_from([True, False, False, False, False]), fault=_FAULTS)
     def delete(self, name: str, sure: bool, fault: Fault | None) -> None:  # noqa: FBT001 - drawn

@@ -17,7 +17,7 @@ from cairn_runtime.errors import (
     WaitClosed,
 )
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import GENESIS_HASH, Checkpoint, Fence, Gap, NewRun, NewSignal, Outcome
+from cairn_runtime.store.base import GENESIS_HASH, Checkpoint, Fence, Gap, NewRun, NewSignal, Outcome, Swap
 
 Refusal = type[CairnError]
 SOON_YEAR = 2100
@@ -81,6 +81,11 @@ class ModelRun:
             and (wait.deadline is None or wait.deadline.year >= SOON_YEAR)
             for wait in self.outcome.waits
         )
+
+    def holds_row(self, row: Checkpoint) -> bool:
+        """Whether a checkpoint is there as it was written; its payload may have another key since."""
+        there = self.rows.get(row.seq)
+        return there is not None and there._replace(payload=None) == row._replace(payload=None)
 
     @property
     def gaps(self) -> list[Gap]:
@@ -152,7 +157,7 @@ class Model:
             return RunNotFound
         if write_id in run.row_writes:
             return None
-        if rows and rows[-1].seq <= run.head and any(run.rows.get(row.seq) == row for row in rows):
+        if rows and rows[-1].seq <= run.head and any(run.holds_row(row) for row in rows):
             return None
         if not run.fits(fence) or run.head != expected_head:
             return Superseded
@@ -255,6 +260,29 @@ class Model:
             del run.rows[seq]
         run.pruned |= gone
         return len(gone)
+
+    def swap(self, run_id: str, swaps: list[Swap]) -> Refusal | int:
+        """Put other bytes in the place of payloads that are still the old ones."""
+        run = self.there(run_id)
+        if run is None:
+            return RunNotFound
+        done = 0
+        for swap in swaps:
+            row = run.rows.get(swap.seq)
+            if row is not None and row.payload in (swap.old, swap.new):
+                run.rows[swap.seq] = row._replace(payload=swap.new)
+                done += 1
+        return done
+
+    def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> Refusal | bool:
+        """The same for a task's progress."""
+        run = self.there(run_id)
+        if run is None:
+            return RunNotFound
+        if run.progress.get(task) not in (old, new):
+            return False
+        run.progress[task] = new
+        return True
 
     def delete(self, run_id: str) -> Refusal | bool:
         """Leave a tombstone."""

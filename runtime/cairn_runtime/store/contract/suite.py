@@ -18,6 +18,7 @@ from cairn_runtime.store.contract.pruning import TestGaps, TestHolds, TestPins, 
 from cairn_runtime.store.contract.rivals import TestRivals
 from cairn_runtime.store.contract.runs import TestRuns
 from cairn_runtime.store.contract.signals import TestSignals
+from cairn_runtime.store.contract.swaps import TestSwaps
 
 __all__ = [
     "TestAgainstAModel",
@@ -42,6 +43,7 @@ __all__ = [
     "TestRivals",
     "TestRuns",
     "TestSignals",
+    "TestSwaps",
     "store_crash",
     "store_damage",
     "store_url",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import Gap
+from cairn_runtime.store.base import Gap, Swap
 from cairn_runtime.store.postgres.rows import MAX_BIGINT, annotation_values
 from cairn_runtime.store.postgres.sessions import Sessions
+from cairn_runtime.store.postgres.values import Value
 from cairn_runtime.store.postgres.wire import Wire
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
 from cairn_runtime.store.rows import still_held
@@ -73,9 +74,7 @@ class PostgresRetention:
         """Remove those of the given seqs that nothing needs."""
         wanted = [seq for seq in drop if 0 < seq <= MAX_BIGINT]
         async with self._sessions.transaction(patient=True) as wire:
-            run = await _locked(wire, run_id)
-            if not await wire.fetch("there", run_id=run_id):
-                raise RunNotFound(run_id)
+            run = await _locked_there(wire, run_id)
             rows = {seq: (kind, hash_) for seq, kind, hash_ in await wire.fetch("history", run=run)}
             pins = {seq for (seq,) in await wire.fetch("pins", run_id=run_id)}
             keep = pins | set(await _live_holds(wire, run, run_id))
@@ -84,6 +83,28 @@ class PostgresRetention:
                 hashes = {seq: row[1] for seq, row in rows.items() if seq not in gone}
                 await _drop(wire, run, run_id, gone, hashes)
         return len(gone)
+
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Put other bytes in the place of payloads that are still the old ones."""
+        wanted = [swap for swap in swaps if 0 < swap.seq <= MAX_BIGINT]
+        async with self._sessions.transaction(patient=True) as wire:
+            run = await _locked_there(wire, run_id)
+            if not wanted:
+                return 0
+            values: dict[str, Value] = {
+                "run": run,
+                "seqs": [swap.seq for swap in wanted],
+                "olds": [swap.old for swap in wanted],
+                "news": [swap.new for swap in wanted],
+            }
+            return await wire.change("swap_payloads", values)
+
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """Put other bytes in the place of a task's progress that is still the old one."""
+        async with self._sessions.transaction() as wire:
+            run = await _locked_there(wire, run_id)
+            values: dict[str, Value] = {"run": run, "task": task, "old": old, "new": new}
+            return await wire.change("swap_progress", values) == 1
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""
@@ -116,6 +137,14 @@ async def _locked(wire: Wire, run_id: str) -> int:
     if not rows:
         raise RunNotFound(run_id)
     return int(rows[0][0])
+
+
+async def _locked_there(wire: Wire, run_id: str) -> int:
+    """The same for a run that was not deleted. Raises `RunNotFound`."""
+    run = await _locked(wire, run_id)
+    if not await wire.fetch("there", run_id=run_id):
+        raise RunNotFound(run_id)
+    return run
 
 
 async def _live_holds(wire: Wire, run: int, run_id: str) -> dict[int, set[str]]:

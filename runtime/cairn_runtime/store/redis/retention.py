@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 import orjson
 
 from cairn_runtime.errors import CairnError, CheckpointNotFound, RunNotFound, StoreUnavailable, StoreUnusable
-from cairn_runtime.store.base import Gap
+from cairn_runtime.store.base import Gap, Swap
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
 from cairn_runtime.store.redis.addresses import Address
 from cairn_runtime.store.redis.faults import Lost, fault
@@ -35,6 +35,7 @@ _S = TypeVar("_S", bound="RedisRetention")
 _Method: TypeAlias = Callable[Concatenate[_S, _P], Coroutine[Any, Any, _T]]
 _PAGE = 1000
 _TRIES = 10
+_SWAPPED = 50
 
 
 def speaking(call: _Method[_S, _P, _T]) -> _Method[_S, _P, _T]:
@@ -232,6 +233,27 @@ class RedisRetention:
             if len(page) < _PAGE:
                 return found
             start = b"%d" % (seq_of(page[-1]) + 1)
+
+    @speaking
+    async def swap_payloads(self, run_id: str, swaps: list[Swap]) -> int:
+        """Put other bytes in the place of payloads that are still the old ones."""
+        done = 0
+        # The script gets all bytes twice, and nobody else is served while it runs.
+        for at in range(0, max(len(swaps), 1), _SWAPPED):
+            part: list[Argument] = [value for swap in swaps[at : at + _SWAPPED] for value in swap]
+            done += await self._swap(run_id, "payloads", *part)
+        return done
+
+    @speaking
+    async def swap_progress(self, run_id: str, task: str, old: bytes, new: bytes) -> bool:
+        """Put other bytes in the place of a task's progress that is still the old one."""
+        return await self._swap(run_id, "progress", task, old, new) == 1
+
+    async def _swap(self, run_id: str, *arguments: Argument) -> int:
+        answer = await self._run_script("swap", run_id, *arguments)
+        if not isinstance(answer, int):
+            raise RunNotFound(run_id)
+        return answer
 
     @reading
     async def gaps(self, run_id: str) -> list[Gap]:

@@ -307,6 +307,16 @@ ON CONFLICT (run, task) DO UPDATE SET value = excluded.value;
 -- name: progress
 SELECT task, value FROM {progress} WHERE run = (SELECT run FROM {runs} WHERE run_id = $run_id::text);
 
+-- name: swap_payloads
+-- The same content under another key. What is new already counts as well: a repeat answers the same.
+UPDATE {checkpoints} c SET payload = s.new
+FROM unnest($seqs::bigint[], $olds::bytea[], $news::bytea[]) AS s(seq, old, new)
+WHERE c.run = $run::bigint AND c.seq = s.seq AND c.payload IN (s.old, s.new);
+
+-- name: swap_progress
+UPDATE {progress} SET value = $new::bytea
+WHERE run = $run::bigint AND task = $task::text AND value IN ($old::bytea, $new::bytea);
+
 -- name: lock_head
 -- Before a signal is stored. The time is taken after the lock.
 WITH held AS MATERIALIZED (

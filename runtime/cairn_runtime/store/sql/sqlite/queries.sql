@@ -177,6 +177,13 @@ ON CONFLICT (run, task) DO UPDATE SET value = excluded.value;
 -- name: progress
 SELECT task, value FROM progress WHERE run = :run;
 
+-- name: swap_payload
+-- The same content under another key. What is new already counts as well: a repeat answers the same.
+UPDATE checkpoints SET payload = :new WHERE key = :key AND payload IN (:old, :new);
+
+-- name: swap_progress
+UPDATE progress SET value = :new WHERE run = :run AND task = :task AND value IN (:old, :new);
+
 -- name: signal_of
 SELECT number, name, value, client_id, wait, created_at FROM signals WHERE run = :run AND client_id = :client_id;
 
