@@ -25,7 +25,7 @@ def test_alone_it_shows_its_help(cairn):
 
 
 @pytest.mark.parametrize(
-    "later", ["prune", "pin", "export", "import", "stats", "doctor", "delete", "release", "store"]
+    "later", ["prune", "pin", "export", "import", "stats", "doctor", "delete", "release"]
 )
 def test_what_is_not_there_yet_is_not_shown(cairn, later):
     """No verb is promised before it works."""
