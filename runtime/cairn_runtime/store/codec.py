@@ -27,7 +27,7 @@ import threading
 from binascii import crc32
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 import zstandard
@@ -42,9 +42,6 @@ from cairn_runtime.errors import (
 )
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Checkpoint
-
-if TYPE_CHECKING:
-    from cairn_runtime.store.keys import Key, KeyRing
 
 FORMAT_VERSION = 1
 """What this release writes, and the newest that it reads; also `Checkpoint.format_version`."""
@@ -82,6 +79,40 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+class Key(Protocol):
+    """A key of a ring; `place` is authenticated with what is encrypted."""
+
+    @property
+    def id(self) -> bytes:
+        """Its fingerprint, of 8 bytes."""
+        ...
+
+    def encrypt(self, nonce: bytes, data: bytes | memoryview, place: bytes) -> bytes:
+        """Encrypt by AES-256-GCM; the tag stands at the end."""
+        ...
+
+    def decrypt(self, nonce: bytes, data: bytes | memoryview, place: bytes) -> bytes | None:
+        """Decrypt, or answer None: not encrypted by this key or at this place, or damaged since."""
+        ...
+
+
+class Keys(Protocol):
+    """A key ring; see `store.keys`."""
+
+    @property
+    def refuses_plain(self) -> bool:
+        """Whether only what is encrypted may be read."""
+        ...
+
+    def first(self) -> Key:
+        """The key that writes."""
+        ...
+
+    def find(self, key_id: bytes) -> Key | None:
+        """The key with a fingerprint, if it is in the ring."""
+        ...
+
+
 class Encoded(NamedTuple):
     """A payload ready to be stored."""
 
@@ -103,7 +134,7 @@ class _Zstd(threading.local):
 class Codec:
     """Encodes and decodes payloads; may be shared between threads."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, keys: KeyRing | None = None) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, keys: Keys | None = None) -> None:
         self.limits = limits
         self.keys = keys
         self._zstd = _Zstd()
@@ -244,13 +275,10 @@ class Codec:
         if not flags & _ENCRYPTED or flags & ~(_ZSTD | _ENCRYPTED):
             return payload
         key = self._key_of(payload)
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - loaded with the key ring
-
         head = payload[:_HEAD]
-        try:
-            body = key.cipher.decrypt(_nonce(head), memoryview(payload)[_HEAD:], place + head)
-        except InvalidTag:
-            raise _corrupted("it is not what was encrypted at this place") from None
+        body = key.decrypt(_nonce(head), memoryview(payload)[_HEAD:], place + head)
+        if body is None:
+            raise _corrupted("it is not what was encrypted at this place")
         return bytes((payload[0], flags & ~_ENCRYPTED)) + body
 
     def _key_of(self, payload: bytes) -> Key:
@@ -325,7 +353,7 @@ def _locked(key: Key, payload: bytes, place: bytes) -> bytes:
     head = bytes((payload[0], payload[1] | _ENCRYPTED)) + key.id + os.urandom(_NONCE)
     head += crc32(head).to_bytes(_CRC, "big")
     body = memoryview(payload)[len(_PLAIN_HEADER) :]
-    return head + key.cipher.encrypt(_nonce(head), body, place + head)
+    return head + key.encrypt(_nonce(head), body, place + head)
 
 
 def _nonce(head: bytes) -> bytes:

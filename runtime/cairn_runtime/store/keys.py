@@ -51,7 +51,20 @@ class Key:
     name: str
     id: bytes
     """Its fingerprint, which stands in what it encrypts."""
-    cipher: AESGCM = field(repr=False)
+    _cipher: AESGCM = field(repr=False)
+
+    def encrypt(self, nonce: bytes, data: bytes | memoryview, place: bytes) -> bytes:
+        """See `codec.Key`."""
+        return self._cipher.encrypt(nonce, data, place)
+
+    def decrypt(self, nonce: bytes, data: bytes | memoryview, place: bytes) -> bytes | None:
+        """See `codec.Key`."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra, there with the cipher
+
+        try:
+            return self._cipher.decrypt(nonce, data, place)
+        except InvalidTag:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

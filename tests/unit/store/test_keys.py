@@ -144,4 +144,4 @@ def test_the_environment_names_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("CAIRN_KEYS_FILE", str(key_file(tmp_path, "a")))
     keys = codec_from_environment().keys
     assert keys is not None
-    assert keys.first().name == "a"
+    assert keys.first().id == KeyRing(tmp_path / "keys").first().id
