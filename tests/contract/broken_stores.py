@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+
 from cairn_runtime.errors import (
     CheckpointNotFound,
     HistoryConflict,
@@ -92,7 +94,7 @@ class FenceForNobody(Broken):
 
 
 class HeartbeatForAnybody(Broken):
-    async def heartbeat(self, run_id, fence):
+    async def heartbeat(self, run_id, fence, metrics=None):
         ledger = self._place.ledger(run_id)
         ledger.alive_at = now = self._clock()
         return Beat(ledger.signals_pending, now)
@@ -880,14 +882,14 @@ class ChangesReadLate(Broken):
 class ClockOfTheCaller(Broken):
     """Says another time in a beat than in the row."""
 
-    async def heartbeat(self, run_id, fence):
-        beat = await super().heartbeat(run_id, fence)
+    async def heartbeat(self, run_id, fence, metrics=None):
+        beat = await super().heartbeat(run_id, fence, metrics)
         return Beat(beat.signals_pending, beat.now - timedelta(seconds=1))
 
 
 class BeatMarksTheRunChanged(Broken):
-    async def heartbeat(self, run_id, fence):
-        beat = await super().heartbeat(run_id, fence)
+    async def heartbeat(self, run_id, fence, metrics=None):
+        beat = await super().heartbeat(run_id, fence, metrics)
         self.ledger(run_id).updated_at = beat.now
         return beat
 
@@ -903,6 +905,37 @@ class ProgressEndsWithItsClaim(Broken):
         fence = await super().claim(run_id, expected_epoch, claim_id, runner)
         self._place.progress.pop(run_id, None)
         return fence
+
+
+class MetricsOfAnybody(Broken):
+    """Asks for the fence, and has written the numbers by then."""
+
+    async def heartbeat(self, run_id, fence, metrics=None):
+        if metrics is not None:
+            self._place.ledger(run_id).metrics = orjson.dumps(metrics).decode()
+        return await super().heartbeat(run_id, fence, metrics)
+
+
+class MetricsForgotten(Broken):
+    """Takes a heartbeat without numbers for one that has none any more."""
+
+    async def heartbeat(self, run_id, fence, metrics=None):
+        return await super().heartbeat(run_id, fence, metrics or {})
+
+
+class MetricsEndWithTheirClaim(Broken):
+    async def claim(self, run_id, expected_epoch, claim_id, runner=""):
+        fence = await super().claim(run_id, expected_epoch, claim_id, runner)
+        self.ledger(run_id).metrics = "{}"
+        return fence
+
+
+class MetricsMerged(Broken):
+    """Lays numbers over those before."""
+
+    async def heartbeat(self, run_id, fence, metrics=None):
+        before = self._place.ledger(run_id).row.metrics
+        return await super().heartbeat(run_id, fence, metrics and before | metrics)
 
 
 class NotesReplaced(Broken):
@@ -1020,6 +1053,10 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (BeatMarksTheRunChanged, "test_a_heartbeat_changes_nothing_else"),
     (ProgressOfTheLastTask, "test_progress_is_kept_by_task_and_replaced"),
     (ProgressEndsWithItsClaim, "test_progress_outlives_its_claim"),
+    (MetricsOfAnybody, "test_who_lost_the_claim_leaves_no_numbers"),
+    (MetricsForgotten, "test_a_heartbeat_without_numbers_leaves_them"),
+    (MetricsEndWithTheirClaim, "test_a_heartbeat_without_numbers_leaves_them"),
+    (MetricsMerged, "test_a_row_shows_the_numbers_of_the_last_heartbeat"),
     (NotesReplaced, "test_a_note_is_set_by_name_and_null_takes_it_away"),
     (AsManyPlacesAsOpenings, "test_a_second_opening_sees_the_same_rows"),
     (ClosesOnce, "test_closing_twice_is_allowed"),
@@ -1040,5 +1077,6 @@ SEEN_BY_THE_MACHINE: list[type[MemoryStore]] = [
     DeletionIsNoChange,
     LoadFromTheBeginning,
     ProgressOfTheLastTask,
+    MetricsForgotten,
 ]
 """What random calls alone must find, without a test that was written for it."""

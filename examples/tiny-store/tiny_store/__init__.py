@@ -268,11 +268,12 @@ class Folder:
             document.ledger.apply_commit(write_id, checkpoints, outcome, utc_now())
             document.change = self._next_change()
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
-        """Say that the holder of the fence lives."""
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
+        """Say that the holder of the fence lives, and leave its numbers."""
         with self._change(run_id) as document:
             document.ledger.check_fence(fence)
-            document.ledger.alive_at = now = utc_now()
+            now = utc_now()
+            document.ledger.apply_heartbeat(metrics, now)
             return Beat(document.ledger.signals_pending, now)
 
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:

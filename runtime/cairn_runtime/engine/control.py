@@ -24,9 +24,11 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from cairn_runtime.engine.apply import Event
+from cairn_runtime.engine.counting import count_events
 from cairn_runtime.engine.frontier import RunState
-from cairn_runtime.errors import StoreUnavailable
-from cairn_runtime.model.ids import new_id
+from cairn_runtime.errors import CairnError, RunNotFound, StoreUnavailable, Superseded
+from cairn_runtime.model.ids import new_id, task_key
+from cairn_runtime.model.metrics import RunMetrics, read_metrics
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.store.base import GENESIS_HASH, Beat, Checkpoint, Fence, Outcome, Run, Signal, Store
 from cairn_runtime.store.chain import SKIPS, sealed
@@ -71,6 +73,8 @@ class Control:
     """Corrupt checkpoints that the next one, a snapshot, leaves behind."""
     on_committed: Callable[[Sequence[Checkpoint]], None] | None = None
     """Told what has become durable, after every commit of checkpoints."""
+    metrics: RunMetrics = field(default_factory=RunMetrics)
+    """What the run's runners have counted, this one included."""
     _threshold: int = SNAPSHOT_FLOOR_BYTES
     _queue: list[Checkpoint] = field(default_factory=list)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -90,6 +94,7 @@ class Control:
             head_seq=run.head_seq,
             head_hash=run.head_hash or GENESIS_HASH,
             saved_seq=run.head_seq,
+            metrics=read_metrics(run.metrics) or RunMetrics(),
         )
 
     def fall_back(self, parent: Checkpoint) -> None:
@@ -124,6 +129,7 @@ class Control:
                 self._threshold = max(SNAPSHOT_FLOOR_BYTES, weight)
             else:
                 self._threshold = max(weight, deltas + deltas // 2)
+        count_events(self.metrics, events)
         encoded = self.codec.pack(plain)
         self.delta_bytes = 0 if snapshot else deltas
         self._append(encoded.payload, encoded.digest, mark, snapshot=snapshot)
@@ -194,13 +200,27 @@ class Control:
         started = time.monotonic()
         write_id = batch[0].write_id if batch else new_id()
         head = self.saved_seq
-        await self._insist(lambda: self.store.commit(self.run_id, self.fence, head, write_id, batch, outcome))
+        await self._insist(lambda: self._try_commit(head, write_id, batch, outcome))
         self.saved_seq += len(batch)
-        if batch and self.on_committed is not None:
-            self.on_committed(batch)
         took = time.monotonic() - started
+        if batch:
+            self.metrics.saves.observe(took)
+            if self.on_committed is not None:
+                self.on_committed(batch)
         if took > SLOW_SAVE_SECONDS:
-            log.warning("save was slow", extra={"seconds": round(took, 3), "checkpoints": len(batch)})
+            log.warning("save was slow", extra=_facts(batch) | {"seconds": round(took, 3)})
+
+    async def _try_commit(
+        self, head: int, write_id: str, batch: list[Checkpoint], outcome: Outcome | None
+    ) -> None:
+        """Send a commit once, and count it where the store did not take it."""
+        try:
+            await self.store.commit(self.run_id, self.fence, head, write_id, batch, outcome)
+        except (Superseded, RunNotFound):
+            raise  # the fence did its work: the store is well
+        except CairnError:
+            self.metrics.failures += bool(batch)
+            raise
 
     async def put_progress(self, task: str, value: JSONValue) -> None:
         """Keep a task's progress; what the task stands on must be saved before. Raises like `save`."""
@@ -228,3 +248,12 @@ class Control:
                 log.warning("store did not answer", extra={"error": error.message, "retry_seconds": delay})
             await asyncio.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
+
+
+def _facts(batch: list[Checkpoint]) -> dict[str, object]:
+    """What a line about a save says of it: how much it was, and the task that ended last in it."""
+    facts: dict[str, object] = {"checkpoints": len(batch), "bytes": sum(row.size for row in batch)}
+    if batch and batch[-1].step:
+        last = batch[-1]
+        facts["task"] = task_key(last.step, last.visit, last.item)
+    return facts

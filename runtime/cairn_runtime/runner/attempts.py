@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 
 from cairn_runtime.engine.loop import Ending
-from cairn_runtime.errors import CairnError
+from cairn_runtime.errors import CairnError, StoreUnavailable, Superseded
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.session import AlreadyOver, Session, SessionSettings, open_session
 from cairn_runtime.runner.starting import fail_run
@@ -27,6 +29,8 @@ from cairn_runtime.store.retention import Policy
 
 log = logging.getLogger("cairn.attempt")
 
+TELLING_SECONDS = 2.0
+"""How long the end of an attempt may wait for its numbers to be stored."""
 DRAINED = Ending("Running", "Drained", "the runner was asked to stop before it began", drained=True)
 
 
@@ -57,11 +61,29 @@ class Attempt:
         self._session: Session | None = None
         self._draining = False
         self._error: BaseException | None = None
+        self._lost = False
+        """Whether there is nobody left to write to: another holds the run, or the store is gone."""
 
     @property
     def saved_seq(self) -> int:
         """Seq of the newest durable checkpoint; 0 before the session is open."""
         return self._session.control.saved_seq if self._session else 0
+
+    def metrics(self) -> JSONObject | None:
+        """What the run has counted so far, for any thread; None before the session is open."""
+        return self._session.control.metrics.to_json() if self._session else None
+
+    async def tell_metrics(self) -> None:
+        """Leave the final numbers in the row, once and with little patience: only sums depend on them.
+
+        To be called when the attempt is over and its heartbeats have ended: no older numbers come after.
+        """
+        metrics = self.metrics()
+        if metrics is None or self._lost:
+            return
+        with suppress(CairnError, TimeoutError):
+            async with asyncio.timeout(TELLING_SECONDS):
+                await self._store.heartbeat(self.run_id, self.fence, metrics)
 
     def poke(self) -> None:
         """Say that signals may have come."""
@@ -106,6 +128,7 @@ class Attempt:
         except AlreadyOver as over:
             return Ending(over.run.phase, over.run.reason, over.run.message)
         except CairnError as error:
+            self._lost = isinstance(error, Superseded | StoreUnavailable)
             await self._judge(error)
             raise
 

@@ -5,6 +5,7 @@ code may hold the main loop for longer than a heartbeat may be late.
 A store that does not answer a heartbeat is asked again at the next one; whether it is gone for good is the
 engine's to find out, when it has something to save.
 The first one comes after one interval: the claim was a sign of life itself.
+Each takes the numbers along that the run has counted until then, so that a crash loses those of an interval.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from cairn_runtime.errors import CairnError, RunNotFound, Superseded
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Fence, Store
 from cairn_runtime.store.opening import store_for
 
@@ -24,7 +26,10 @@ _JOIN_SECONDS = 1.0
 
 
 class Pulse:
-    """One run's heartbeats over one store; what they bring back is told to two callbacks."""
+    """One run's heartbeats over one store; what they bring back is told to two callbacks.
+
+    `metrics` is asked for the run's numbers on whatever thread beats.
+    """
 
     def __init__(
         self,
@@ -33,14 +38,16 @@ class Pulse:
         *,
         on_signals: Callable[[], None],
         on_lost: Callable[[CairnError], None],
+        metrics: Callable[[], JSONObject | None] = lambda: None,
     ) -> None:
         self._run_id, self._fence = run_id, fence
+        self._metrics = metrics
         self._on_signals, self._on_lost = on_signals, on_lost
 
     async def beat(self, store: Store) -> bool:
         """Give one sign of life; False once the claim is lost."""
         try:
-            beat = await store.heartbeat(self._run_id, self._fence)
+            beat = await store.heartbeat(self._run_id, self._fence, self._metrics())
         except (Superseded, RunNotFound) as error:
             self._on_lost(error)
             return False

@@ -81,7 +81,9 @@ class InProcess(Watch):
         attempt.on_saved = self._on_saved
         if self.interrupts:
             attempt.drain(self._grace())
-        pulse = Pulse(self.run_id, fence, on_signals=attempt.poke, on_lost=attempt.stop)
+        pulse = Pulse(
+            self.run_id, fence, on_signals=attempt.poke, on_lost=attempt.stop, metrics=attempt.metrics
+        )
         beating = asyncio.ensure_future(pulse.go_on(self.store, settings.heartbeat_seconds))
         try:
             ending = await attempt.run()
@@ -90,6 +92,8 @@ class InProcess(Watch):
             return Exit(verdict(error, started=attempt.started).exit_code, error.reason, error.message)
         finally:
             beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            await attempt.tell_metrics()
             self._attempt = None
         code = EXIT_FAILED if ending.phase == "Failed" else EXIT_DONE
         return Exit(code, ending.reason, ending.message)

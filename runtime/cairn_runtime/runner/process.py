@@ -127,7 +127,11 @@ class Process:
         heart = self._heart(attempt)
         heart.start()
         try:
-            ending = await attempt.run()
+            try:
+                ending = await attempt.run()
+            finally:
+                heart.stop()
+                await attempt.tell_metrics()
             return EXIT_FAILED if ending.phase == "Failed" else EXIT_DONE, await self._last_word(
                 store, ending
             )
@@ -137,7 +141,6 @@ class Process:
             log.exception("runner failed")
             return EXIT_CRASHED, self._word("", type(error).__name__, str(error))
         finally:
-            heart.stop()
             with suppress(CairnError):
                 await store.close()
 
@@ -189,7 +192,9 @@ class Process:
         def signals() -> None:
             loop.call_soon_threadsafe(attempt.poke)
 
-        pulse = Pulse(self._settings.run_id, self._fence, on_signals=signals, on_lost=lost)
+        pulse = Pulse(
+            self._settings.run_id, self._fence, on_signals=signals, on_lost=lost, metrics=attempt.metrics
+        )
         return Heart(pulse, self._settings.store_url, self._settings.heartbeat_seconds)
 
     def _refusal(self, error: CairnError, *, started: bool) -> tuple[int, LastWord]:

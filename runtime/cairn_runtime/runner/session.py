@@ -163,11 +163,16 @@ def _changed(manifest: JSONObject, changed: Mapping[str, Any]) -> JSONObject:
 async def _first_state(
     store: Store, codec: Codec, run: Run, compiled: CompiledWorkflow, control: Control
 ) -> RunState:
+    started = time.monotonic()
     if run.head_seq:
-        return await _resume(store, codec, run, control)
-    if run.origin is None:
+        state = await _resume(store, codec, run, control)
+    elif run.origin is not None:
+        inherits = run.key_base != run.run_id
+        state = await _fork(store, codec, run.origin, compiled, control, inherits=inherits)
+    else:
         return RunState()
-    return await _fork(store, codec, run.origin, compiled, control, inherits=run.key_base != run.run_id)
+    control.metrics.restores.observe(time.monotonic() - started)
+    return state
 
 
 async def _resume(store: Store, codec: Codec, run: Run, control: Control) -> RunState:

@@ -43,6 +43,8 @@ FOUND_AT_MOST = 20
 """Checkpoints in one answer of `find_checkpoints`."""
 MAX_HEADS = 500
 """Ids in one call of `heads`."""
+MAX_METRICS_BYTES = 8192
+"""Of the JSON that a heartbeat leaves in the row."""
 
 
 class Fence(NamedTuple):
@@ -208,6 +210,8 @@ class Run:
     """Version of the runner that last said so, e.g. `0.1.0`; empty before."""
     annotations: JSONObject = field(default_factory=dict)
     """Notes beside the run: no part of its history, and no runner reads them."""
+    metrics: JSONObject = field(default_factory=dict)
+    """What its runners have counted, see `model.metrics`: no part of its history."""
 
     @property
     def fence(self) -> Fence:
@@ -391,8 +395,16 @@ class Store(Protocol):
             RunNotFound: no such run, or deleted.
         """
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
-        """Say that the holder of the fence lives. Raises `Superseded`, `RunNotFound`."""
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
+        """Say that the holder of the fence lives, and leave its numbers in the row; None leaves those there.
+
+        They are replaced whole and kept by later claims. A crash of the store may lose the newest of them;
+        neither `updated_at` nor `changed` tells of them.
+
+        Raises:
+            ValueError: they take more than `MAX_METRICS_BYTES`.
+            Superseded, RunNotFound: nothing was written.
+        """
         ...
 
     async def checkpoints(

@@ -69,7 +69,7 @@ from cairn_runtime.store.places import (
     sync_folder,
 )
 from cairn_runtime.store.pruning import droppable, hold_counts
-from cairn_runtime.store.rows import check_claim, check_commit, check_heads, still_held
+from cairn_runtime.store.rows import check_claim, check_commit, check_heads, metrics_out, still_held
 from cairn_runtime.store.threads import ThreadedStore
 
 SCHEMA_VERSION = 1
@@ -180,7 +180,7 @@ class BlockingFile:
         for run_id in run_ids:
             ledger = self._runs.rows(run_id)
             if ledger is not None:
-                alive_at = _later(ledger.alive_at, self._beat(run_id))
+                alive_at = _later(ledger.alive_at, self._beat(run_id)[0])
                 found[run_id] = ledger.head._replace(heartbeat_at=alive_at)
         return found
 
@@ -219,13 +219,15 @@ class BlockingFile:
             else:
                 run.append(note_line(changes))
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
-        """Say that the holder of the fence lives."""
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
+        """Say that the holder of the fence lives, and leave its numbers."""
+        said = metrics_out(metrics)
         run = self._runs.known(run_id)
         with self._runs.locked(run):
             run.there.check_fence(fence)
             now = self._clock()
-            text = orjson.dumps({"at": to_wire(now), "epoch": fence[0], "claim": fence[1]})
+            kept = self._beat(run_id)[1] if said is None else metrics
+            text = orjson.dumps({"at": to_wire(now), "epoch": fence[0], "claim": fence[1], "metrics": kept})
             replace_file(run.folder / "heartbeat", [text], durable=False)
             return Beat(run.there.signals_pending, now)
 
@@ -382,9 +384,10 @@ class BlockingFile:
     def _row(self, run: RunLog) -> Run:
         """Build a run's row; its heartbeat stands in a file of its own."""
         row = run.there.row
-        return replace(row, heartbeat_at=_later(row.heartbeat_at, self._beat(run.run_id)))
+        at, metrics = self._beat(run.run_id)
+        return replace(row, heartbeat_at=_later(row.heartbeat_at, at), metrics=metrics)
 
-    def _beat(self, run_id: str) -> datetime | None:
+    def _beat(self, run_id: str) -> tuple[datetime | None, JSONObject]:
         return _beat_of(self._runs.folder / run_id / "heartbeat")
 
     def _forget_dead_holds(self, run: RunLog) -> None:
@@ -444,9 +447,10 @@ def _later(a: datetime | None, b: datetime | None) -> datetime | None:
     return max((moment for moment in (a, b) if moment is not None), default=None)
 
 
-def _beat_of(path: Path) -> datetime | None:
-    """Read a heartbeat; one that a crash of the machine has spoiled is none."""
+def _beat_of(path: Path) -> tuple[datetime | None, JSONObject]:
+    """Read a heartbeat and its numbers; one that a crash of the machine has spoiled is none."""
     try:
-        return from_wire(orjson.loads(path.read_bytes())["at"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+        beat = orjson.loads(path.read_bytes())
+        return from_wire(beat["at"]), beat.get("metrics") or {}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None, {}

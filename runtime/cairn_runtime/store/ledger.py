@@ -32,7 +32,7 @@ from cairn_runtime.store.base import (
     Wait,
 )
 from cairn_runtime.store.pruning import gaps_with
-from cairn_runtime.store.rows import absent, annotated, wait_is_open, was_written
+from cairn_runtime.store.rows import absent, annotated, metrics_in, metrics_out, wait_is_open, was_written
 
 
 @dataclass(slots=True)
@@ -60,6 +60,8 @@ class Ledger:
     wake_at: datetime | None = None
     checkpoints: int = 0
     bytes: int = 0
+    metrics: str = "{}"
+    """JSON text."""
     deleted: bool = False
     rows: dict[int, Checkpoint] = field(default_factory=dict)
     row_writes: set[str] = field(default_factory=set)
@@ -112,6 +114,7 @@ class Ledger:
             heartbeat_at=self.alive_at,
             runner=self.runner,
             annotations=orjson.loads(self.annotations),
+            metrics=metrics_in(self.metrics),
         )
 
     @property
@@ -167,6 +170,12 @@ class Ledger:
         self.claim_id = claim_id
         self.runner = runner or self.runner
         self.updated_at = self.alive_at = now
+
+    def apply_heartbeat(self, metrics: JSONObject | None, now: datetime) -> None:
+        """Show a sign of life, and take the holder's numbers. Raises `ValueError`, before any change."""
+        text = metrics_out(metrics)
+        self.metrics = self.metrics if text is None else text.decode()
+        self.alive_at = now
 
     def may_commit(
         self, fence: Fence, expected_head: int, write_id: str, checkpoints: Sequence[Checkpoint]
@@ -282,6 +291,7 @@ class Ledger:
         self.updated_at = now
         self.new = replace(self.new, origin=None, folder=None)
         self.manifest = self.annotations = b"{}"
+        self.metrics = "{}"
         self.waits = ()
         for rows in (
             self.rows,

@@ -259,13 +259,14 @@ class MemoryStore:
         with place.lock:
             place.ledger(run_id).apply_annotate(changes)
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
-        """Say that the holder of the fence lives."""
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
+        """Say that the holder of the fence lives, and leave its numbers."""
         place = self._place
         with place.lock:
             ledger = place.ledger(run_id)
             ledger.check_fence(fence)
-            ledger.alive_at = now = self._clock()
+            now = self._clock()
+            ledger.apply_heartbeat(metrics, now)
             return Beat(ledger.signals_pending, now)
 
     async def checkpoints(

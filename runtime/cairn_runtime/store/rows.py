@@ -11,10 +11,20 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from cairn_runtime.errors import CheckpointNotFound, HistoryConflict
 from cairn_runtime.model.ids import from_wire, to_wire
 from cairn_runtime.model.values import JSONObject, JSONValue
-from cairn_runtime.store.base import MAX_HEADS, Checkpoint, Fence, NewSignal, Origin, Wait
+from cairn_runtime.store.base import (
+    MAX_HEADS,
+    MAX_METRICS_BYTES,
+    Checkpoint,
+    Fence,
+    NewSignal,
+    Origin,
+    Wait,
+)
 
 
 def check_commit(
@@ -110,6 +120,29 @@ def annotated(annotations: JSONObject, changes: JSONObject) -> JSONObject:
     """Lay changes over notes; null takes one away."""
     laid = {**annotations, **changes}
     return {name: value for name, value in laid.items() if value is not None}
+
+
+def metrics_out(metrics: JSONObject | None) -> bytes | None:
+    """Write what a heartbeat leaves in the row, or None.
+
+    Raises:
+        ValueError: it is too much.
+    """
+    if metrics is None:
+        return None
+    text = orjson.dumps(metrics)
+    if len(text) > MAX_METRICS_BYTES:
+        raise ValueError(f"{len(text)} bytes of metrics; at most {MAX_METRICS_BYTES}")
+    return text
+
+
+def metrics_in(text: bytes | str | None) -> JSONObject:
+    """Read the numbers of a row; damaged ones are none, and keep nobody from reading the rest."""
+    try:
+        found: JSONValue = orjson.loads(text or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def moment_out(moment: datetime | None) -> str | None:

@@ -53,6 +53,7 @@ from cairn_runtime.store.rows import (
     check_claim,
     check_commit,
     check_heads,
+    metrics_out,
     wait_is_open,
     was_written,
 )
@@ -278,11 +279,13 @@ class BlockingSQLite(SQLiteRetention):
             whole = orjson.dumps(annotated(orjson.loads(noted), changes)).decode()
             self._db.execute("annotate", {"run": run, "annotations": whole})
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
-        """Say that the holder of the fence lives."""
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
+        """Say that the holder of the fence lives, and leave its numbers."""
+        text = metrics_out(metrics)
         run = self._number(run_id)
         now = self._clock()
         values = {"run": run, "epoch": fence[0], "claim_id": fence[1], "now": to_wire(now)}
+        values["metrics"] = None if text is None else text.decode()
         with self._db.write():
             if not self._db.execute("heartbeat", values).rowcount:
                 self._guard(run, run_id)

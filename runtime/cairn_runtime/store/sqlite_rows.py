@@ -18,7 +18,15 @@ import orjson
 from cairn_runtime.errors import CheckpointCorrupted
 from cairn_runtime.model.ids import from_wire, to_wire
 from cairn_runtime.store.base import Checkpoint, Head, NewRun, Origin, Outcome, Run, Signal, Wait
-from cairn_runtime.store.rows import moment_in, moment_out, origin_in, origin_out, wait_in, wait_out
+from cairn_runtime.store.rows import (
+    metrics_in,
+    moment_in,
+    moment_out,
+    origin_in,
+    origin_out,
+    wait_in,
+    wait_out,
+)
 
 SEQ_BITS = 32
 MAX_SEQ = 2**SEQ_BITS - 1
@@ -108,6 +116,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
         columns["origin"] = None if origin is None else origin_in(orjson.loads(origin))
         columns["waits"] = waits_of(row[0], columns["waits"])
         columns["annotations"] = orjson.loads(columns["annotations"])
+        columns["metrics"] = metrics_in(columns["metrics"])
         for name in ("wake_at", "created_at", "updated_at", "heartbeat_at"):
             columns[name] = moment_in(columns[name])
         _check_types(columns)

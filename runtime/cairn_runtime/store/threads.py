@@ -242,9 +242,9 @@ class ThreadedStore:
         """See `Store.annotate`."""
         await self._on_thread(self._inner.annotate(run_id, changes))
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
         """See `Store.heartbeat`."""
-        return await self._on_thread(self._inner.heartbeat(run_id, fence))
+        return await self._on_thread(self._inner.heartbeat(run_id, fence, metrics))
 
     async def checkpoints(
         self, run_id: str, *, before: int | None = None, limit: int = 100

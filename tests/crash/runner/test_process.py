@@ -9,6 +9,7 @@ import sqlite3
 import pytest
 from tests.crash.runner.processes import Runner, claimed, until, until_it_says, until_there
 
+from cairn_runtime.model.metrics import read_metrics
 from cairn_runtime.runner.accepting import accept
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.store.base import Fence, NewRun
@@ -95,6 +96,28 @@ async def test_a_run_is_run_to_its_end(store, url, tmp_path):
     }
     assert runner.messages == ["runner started", "runner ended"]
     assert json.loads(runner.log.splitlines()[-1])["run_id"] == row.run_id
+
+
+async def test_a_run_that_was_killed_has_its_numbers_in_the_end(store, url, tmp_path):
+    """What heartbeats had told counts once; only what they had not told is lost with a runner."""
+    row, first = await begin(store, url, tmp_path, CAIRN_HEARTBEAT_SECONDS="0.05")
+    await until_there(tmp_path / "gated.began")
+    await until(store, row.run_id, lambda row: row.metrics.get("steps", {}).get("done") == 1)
+    first.send(signal.SIGKILL)
+    assert await first.ended() == -signal.SIGKILL
+    open_the_gate(tmp_path)
+
+    second = await Runner.start(
+        url, row.run_id, await claimed(store, row), tmp_path, CAIRN_HEARTBEAT_SECONDS="3600"
+    )
+
+    assert await second.ended() == 0
+    row = await store.run(row.run_id)
+    metrics = read_metrics(row.metrics)
+    assert metrics is not None
+    assert metrics.steps == {"done": 3, "failed": 0, "parked": 0, "skipped": 0}
+    assert (sum(metrics.saves.counts), row.checkpoints) == (4, 4)
+    assert sum(metrics.restores.counts) == 1
 
 
 async def test_a_failed_run_is_exit_code_1(store, url, tmp_path):

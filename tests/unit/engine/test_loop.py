@@ -14,6 +14,7 @@ from tests.unit.engine.lab import Lab, nothing
 from cairn_runtime.engine.context import Context, Park, State
 from cairn_runtime.errors import CheckpointCorrupted, StoreUnavailable, Superseded
 from cairn_runtime.model.ids import utc_now
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Checkpoint, Fence, Origin, Outcome, Signal, Store
 from cairn_runtime.store.opening import open_store
 
@@ -518,9 +519,9 @@ class Late(Wrapped):
         """Give each signal the shifted time."""
         return [replace(s, created_at=s.created_at + self.shift) for s in await self.inner.signals(run_id)]
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Any:
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Any:
         """Answer with a clock that is ahead."""
-        beat = await self.inner.heartbeat(run_id, fence)
+        beat = await self.inner.heartbeat(run_id, fence, metrics)
         return replace(beat, now=beat.now + self.past)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.unit.runner.rows import accepted
 
 from cairn_runtime.errors import StoreUnavailable, Superseded, WriteRefused
+from cairn_runtime.model.metrics import read_metrics
+from cairn_runtime.runner import attempts
 from cairn_runtime.runner.attempts import DRAINED, Attempt
 from cairn_runtime.runner.session import SessionSettings
 from cairn_runtime.runner.starting import claim_run, find_or_create
@@ -116,3 +120,45 @@ async def test_a_run_that_a_dead_runner_had_finished_is_over(store, claimed, pha
 
     assert (ending.phase, ending.reason, ending.message) == (phase, "Why", "what happened")
     assert (await store.run(run_id)).phase == phase
+
+
+async def test_the_last_numbers_are_told_after_the_end(store, claimed):
+    """What the last commit took is known only then, and a run may be over before its first heartbeat."""
+    attempt = Attempt(store, *claimed)
+    await attempt.run()
+
+    await attempt.tell_metrics()
+
+    metrics = read_metrics((await store.run(claimed[0])).metrics)
+    assert metrics is not None
+    assert (metrics.steps["done"], sum(metrics.saves.counts)) == (1, 2)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("gone"), Superseded("run")])
+async def test_without_anybody_to_write_to_nothing_is_told(store, claimed, error):
+    """A store that is gone would only be waited for, and who lost the claim is refused anyway."""
+    attempt = Attempt(store, *claimed, settings=SessionSettings(patience_seconds=0.0))
+
+    async def refused(*_):
+        raise error
+
+    store.commit = refused
+    with pytest.raises(type(error)):
+        await attempt.run()
+    store.heartbeat = pytest.fail
+
+    await attempt.tell_metrics()
+
+
+async def test_an_end_is_not_held_up_by_its_numbers(store, claimed, monkeypatch):
+    """A store that does not answer any more costs a run its last numbers, and no more than a moment."""
+    monkeypatch.setattr(attempts, "TELLING_SECONDS", 0.01)
+    attempt = Attempt(store, *claimed)
+    await attempt.run()
+
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    store.heartbeat = never
+
+    await attempt.tell_metrics()

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.runner.rows import accepted
 
 from cairn_runtime.errors import RunNotFound, StoreUnavailable, Superseded
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.runner import heartbeats
 from cairn_runtime.runner.heartbeats import Heart, Pulse
 from cairn_runtime.runner.starting import claim_run, find_or_create
@@ -50,6 +51,21 @@ async def test_a_beat_is_a_sign_of_life(store, claimed):
 
     assert (await store.run(claimed[0])).heartbeat_at > before
     assert (heard.signals, heard.lost) == (0, [])
+
+
+async def test_a_beat_takes_the_numbers_along(store, claimed):
+    """As they are when it beats; where there are none yet, those in the row stay."""
+    counted: list[JSONObject | None] = [{"count": 1}, {"count": 2}, None]
+    pulse = Pulse(
+        *claimed, on_signals=lambda: None, on_lost=lambda _error: None, metrics=lambda: counted.pop(0)
+    )
+
+    seen = []
+    while counted:
+        await pulse.beat(store)
+        seen.append((await store.run(claimed[0])).metrics)
+
+    assert seen == [{"count": 1}, {"count": 2}, {"count": 2}]
 
 
 async def test_a_beat_brings_news_of_signals(store, claimed):

@@ -61,11 +61,11 @@ def committing(
     )
 
 
-def beating(run_id: str, fence: Fence) -> Call:
-    """Say that the holder lives."""
+def beating(run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Call:
+    """Say that the holder lives, with its numbers or without."""
     return Call(
-        lambda store: store.heartbeat(run_id, fence),
-        lambda model: model.beat(run_id, fence),
+        lambda store: store.heartbeat(run_id, fence, metrics),
+        lambda model: model.beat(run_id, fence, metrics),
         run_id,
         lambda beat: beat.signals_pending,
     )

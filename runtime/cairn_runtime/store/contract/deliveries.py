@@ -81,7 +81,7 @@ DEEDS: dict[str, Callable[[Store, Scene], Awaitable[object]]] = {
     "an answer": lambda store, s: store.send(s.run_id, NewSignal("sign", True, s.id, "sign#1")),
     "a note": lambda store, s: store.annotate(s.run_id, {"note": s.id[:4], "early": None}),
     "progress": lambda store, s: store.put_progress(s.run_id, s.writer.fence, "a#1", b"half"),
-    "a heartbeat": lambda store, s: store.heartbeat(s.run_id, s.writer.fence),
+    "a heartbeat": lambda store, s: store.heartbeat(s.run_id, s.writer.fence, {"count": 2}),
     "a pin": lambda store, s: store.pin(s.rows[0].id, pinned=True),
     "an unpin": lambda store, s: store.pin(s.rows[2].id, pinned=False),
     "a hold": lambda store, s: store.hold(s.rows[0].id, s.id),

@@ -153,9 +153,9 @@ class FaultyStore:
         """Carry `annotate`."""
         await self._carry(lambda: self.store.annotate(run_id, changes))
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
         """Carry `heartbeat`."""
-        return await self._carry(lambda: self.store.heartbeat(run_id, fence))
+        return await self._carry(lambda: self.store.heartbeat(run_id, fence, metrics))
 
     async def checkpoints(
         self, run_id: str, *, before: int | None = None, limit: int = 100

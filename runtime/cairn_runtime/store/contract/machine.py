@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from cairn_runtime.errors import CairnError, StoreUnavailable
 from cairn_runtime.model.ids import new_id
-from cairn_runtime.model.values import JSONValue
+from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.store.base import Checkpoint, Fence, NewSignal, Outcome, Run, Store, Swap, Wait
 from cairn_runtime.store.chain import sealed, verify_payloads
 from cairn_runtime.store.contract import calls
@@ -260,10 +260,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.make(call, fault)
         self.commits.append(call)
 
-    @rule(name=_NAMES, stale=_STALE, fault=_FAULTS)
-    def beat(self, name: str, stale: int, fault: Fault | None) -> None:
-        """Say that a holder lives."""
-        self.make(calls.beating(self.id_of(name), self.fence_of(name, stale)), fault)
+    @rule(name=_NAMES, stale=_STALE, count=st.none() | st.integers(0, 3), fault=_FAULTS)
+    def beat(self, name: str, stale: int, count: int | None, fault: Fault | None) -> None:
+        """Say that a holder lives, with its numbers or without."""
+        metrics: JSONObject | None = None if count is None else {"count": count}
+        self.make(calls.beating(self.id_of(name), self.fence_of(name, stale), metrics), fault)
 
     @rule(name=_NAMES, stale=_STALE, task=st.sampled_from(["a#1", "b#2[3]"]), fault=_FAULTS)
     def save_progress(self, name: str, stale: int, task: str, fault: Fault | None) -> None:
@@ -403,6 +404,7 @@ def _row_is(row: Run, run: ModelRun) -> None:
     assert (row.waits, row.wake_at) == (outcome.waits, outcome.wake_at)
     assert (row.head_seq, row.checkpoints, row.bytes) == (run.head, run.ever, run.size)
     assert (row.signals_pending, row.annotations) == (len(run.pending), run.notes)
+    assert row.metrics == run.metrics
 
 
 def _resealed(rows: list[Checkpoint], kinds: list[str]) -> list[Checkpoint]:

@@ -49,6 +49,7 @@ class ModelRun:
     consumed: set[int] = field(default_factory=set)
     progress: dict[str, bytes] = field(default_factory=dict)
     notes: JSONObject = field(default_factory=dict)
+    metrics: JSONObject = field(default_factory=dict)
     pins: set[int] = field(default_factory=set)
     holds: set[tuple[int, str]] = field(default_factory=set)
 
@@ -172,12 +173,15 @@ class Model:
         self.changes.add(run_id)
         return None
 
-    def beat(self, run_id: str, fence: Fence) -> Refusal | int:
-        """Answer how many signals wait."""
+    def beat(self, run_id: str, fence: Fence, metrics: JSONObject | None) -> Refusal | int:
+        """Take numbers, where there are any, and answer how many signals wait."""
         run = self.there(run_id)
         if run is None:
             return RunNotFound
-        return len(run.pending) if run.fits(fence) else Superseded
+        if not run.fits(fence):
+            return Superseded
+        run.metrics = run.metrics if metrics is None else metrics
+        return len(run.pending)
 
     def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> Refusal | None:
         """Keep a value."""

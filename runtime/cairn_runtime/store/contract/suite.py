@@ -11,6 +11,7 @@ from cairn_runtime.store.contract.deliveries import TestDeliveries
 from cairn_runtime.store.contract.history import TestHistory
 from cairn_runtime.store.contract.lasting import TestDamage, TestLasting
 from cairn_runtime.store.contract.machine import TestAgainstAModel
+from cairn_runtime.store.contract.metrics import TestMetrics
 from cairn_runtime.store.contract.opening import TestOpening
 from cairn_runtime.store.contract.options import store_crash, store_damage, store_url
 from cairn_runtime.store.contract.progress import TestProgress
@@ -36,6 +37,7 @@ __all__ = [
     "TestHolds",
     "TestLasting",
     "TestLostReplies",
+    "TestMetrics",
     "TestOpening",
     "TestPins",
     "TestProgress",

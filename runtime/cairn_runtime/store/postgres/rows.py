@@ -27,7 +27,7 @@ from cairn_runtime.store.base import (
     Wait,
 )
 from cairn_runtime.store.postgres.values import Value
-from cairn_runtime.store.rows import annotated, origin_in, origin_out, wait_in, wait_out
+from cairn_runtime.store.rows import annotated, metrics_in, origin_in, origin_out, wait_in, wait_out
 
 MAX_BIGINT = 2**63 - 1
 _FINISHED = sorted(FINISHED)
@@ -139,6 +139,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
         columns[17] = orjson.loads(row[17])
         columns[18] = waits_of(row[18])
         columns[27] = orjson.loads(row[27])
+        columns[28] = metrics_in(row[28])
         return Run(*columns)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointCorrupted(f"the row of run {row[0]} is damaged: {error}") from error

@@ -21,6 +21,7 @@ from cairn_runtime.errors import (
     Superseded,
     WaitClosed,
 )
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     FINISHED,
     FOUND_AT_MOST,
@@ -63,6 +64,7 @@ from cairn_runtime.store.rows import (
     check_claim,
     check_commit,
     check_heads,
+    metrics_out,
     wait_is_open,
     was_written,
 )
@@ -245,9 +247,12 @@ class PostgresStore(PostgresRetention):
         if not ours:
             raise Superseded(run_id)
 
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
-        """Say that the holder of the fence lives."""
-        rows = await self._sessions.fetch("heartbeat", run_id=run_id, epoch=fence[0], claim_id=fence[1])
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
+        """Say that the holder of the fence lives, and leave its numbers."""
+        text = metrics_out(metrics)
+        values: dict[str, Value] = {"run_id": run_id, "epoch": fence[0], "claim_id": fence[1]}
+        values["metrics"] = None if text is None else text.decode()
+        rows = await self._sessions.fetch("heartbeat", **values)
         if not rows:
             await self._there(run_id)
             raise Superseded(run_id)

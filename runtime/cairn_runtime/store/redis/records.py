@@ -32,7 +32,15 @@ from cairn_runtime.store.base import (
     Wait,
 )
 from cairn_runtime.store.redis.replies import Argument
-from cairn_runtime.store.rows import moment_in, moment_out, origin_in, origin_out, wait_in, wait_out
+from cairn_runtime.store.rows import (
+    metrics_in,
+    moment_in,
+    moment_out,
+    origin_in,
+    origin_out,
+    wait_in,
+    wait_out,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -200,6 +208,7 @@ def _run_of(run_id: str, fields: Mapping[bytes, bytes]) -> Run:
         heartbeat_at=_alive(fields.get(b"alive")),
         runner=fields[b"runner"].decode(),
         annotations=_notes_in(fields),
+        metrics=metrics_in(fields.get(b"metrics")),
     )
 
 

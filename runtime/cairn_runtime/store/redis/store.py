@@ -66,7 +66,15 @@ from cairn_runtime.store.redis.records import (
 from cairn_runtime.store.redis.replies import Argument, Reply, command
 from cairn_runtime.store.redis.retention import RedisRetention, reading, speaking
 from cairn_runtime.store.redis.scripts import script
-from cairn_runtime.store.rows import absent, annotated, check_claim, check_commit, check_heads, was_written
+from cairn_runtime.store.rows import (
+    absent,
+    annotated,
+    check_claim,
+    check_commit,
+    check_heads,
+    metrics_out,
+    was_written,
+)
 
 log = logging.getLogger(__name__)
 
@@ -361,9 +369,10 @@ class RedisStore(RedisRetention):
             raise RunNotFound(run_id)
 
     @speaking
-    async def heartbeat(self, run_id: str, fence: Fence) -> Beat:
-        """Say that the holder of the fence lives."""
-        answer = await self._run_script("heartbeat", run_id, fence_text(fence))
+    async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
+        """Say that the holder of the fence lives, and leave its numbers."""
+        text = metrics_out(metrics)
+        answer = await self._run_script("heartbeat", run_id, fence_text(fence), text or b"")
         match answer:
             case [b"alive", pending, now]:
                 return Beat(pending, moment_of(now))

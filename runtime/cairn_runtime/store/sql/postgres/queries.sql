@@ -64,7 +64,7 @@ SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.f
        h.waits, h.wake_at, h.checkpoints, h.bytes,
        (SELECT count(*) FROM {signals} s WHERE s.run = r.run AND NOT s.consumed) AS signals_pending,
        r.created_at, h.updated_at, greatest(h.alive_at, b.at) AS heartbeat_at, h.runner,
-       r.annotations
+       r.annotations, b.metrics
 FROM {runs} r JOIN {heads} h USING (run) LEFT JOIN {heartbeats} b USING (run);
 
 -- name: run
@@ -236,15 +236,15 @@ UPDATE {runs} SET annotations = $annotations::json WHERE run = $run::bigint;
 
 -- name: heartbeat
 -- The lock makes it wait for a claim or a signal that is on its way; the time is taken after that, so that a signal
--- which is not seen after this beat has a later time.
+-- which is not seen after this beat has a later time. Without numbers those that are there stay.
 WITH held AS MATERIALIZED (
     SELECT run FROM {heads}
     WHERE run = (SELECT run FROM {runs} WHERE run_id = $run_id::text)
       AND epoch = $epoch::bigint AND epoch > 0 AND claim_id = $claim_id::text AND NOT deleted
     FOR NO KEY UPDATE
 ), beat AS (
-    INSERT INTO {heartbeats} AS b (run, at) SELECT run, clock_timestamp() FROM held
-    ON CONFLICT (run) DO UPDATE SET at = excluded.at
+    INSERT INTO {heartbeats} AS b (run, at, metrics) SELECT run, clock_timestamp(), $metrics::json FROM held
+    ON CONFLICT (run) DO UPDATE SET at = excluded.at, metrics = coalesce(excluded.metrics, b.metrics)
     RETURNING run, at
 )
 SELECT (SELECT count(*) FROM {signals} s WHERE s.run = beat.run AND NOT s.consumed), beat.at FROM beat;

@@ -30,7 +30,7 @@ SELECT r.run_id, r.workflow, r.thread, r.manifest, r.graph_hash, r.key_base, r.f
        h.waits, h.wake_at, h.checkpoints, h.bytes,
        (SELECT count(*) FROM signals s WHERE s.run = r.run AND s.consumed = 0) AS signals_pending,
        r.created_at, h.updated_at,
-       coalesce(max(h.alive_at, b.at), h.alive_at, b.at) AS heartbeat_at, h.runner, r.annotations
+       coalesce(max(h.alive_at, b.at), h.alive_at, b.at) AS heartbeat_at, h.runner, r.annotations, b.metrics
 FROM runs r JOIN heads h USING (run) LEFT JOIN heartbeats b USING (run)
 WHERE r.run_id = :run_id AND h.deleted = 0;
 
@@ -132,9 +132,11 @@ SELECT annotations FROM runs WHERE run = :run;
 UPDATE runs SET annotations = :annotations WHERE run = :run;
 
 -- name: heartbeat
-INSERT INTO heartbeats (run, at)
-SELECT run, :now FROM heads WHERE run = :run AND epoch = :epoch AND claim_id = :claim_id AND epoch > 0 AND deleted = 0
-ON CONFLICT (run) DO UPDATE SET at = excluded.at;
+-- Without numbers those that are there stay.
+INSERT INTO heartbeats (run, at, metrics)
+SELECT run, :now, :metrics FROM heads
+WHERE run = :run AND epoch = :epoch AND claim_id = :claim_id AND epoch > 0 AND deleted = 0
+ON CONFLICT (run) DO UPDATE SET at = excluded.at, metrics = coalesce(excluded.metrics, metrics);
 
 -- name: signals_pending
 SELECT count(*) FROM signals WHERE run = :run AND consumed = 0;

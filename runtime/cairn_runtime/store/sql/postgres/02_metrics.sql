@@ -1,0 +1,3 @@
+-- What a run's runners have counted, beside the heartbeat that brings it, so that no commit writes it again.
+
+ALTER TABLE {heartbeats} ADD COLUMN metrics json;
