@@ -10,9 +10,11 @@ After each test that had an operator, no committed task may have begun again.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from tests.cluster import installations
+from tests.cluster.harness import tools
 from tests.cluster.harness.choosing import present
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.failures import folder_for
@@ -72,6 +74,18 @@ def restricted_namespace(cluster: Cluster) -> Iterator[Cluster]:
     """A fresh namespace where pods must follow the strictest of the security standards."""
     with cluster.new_namespace(restricted=True) as inside:
         yield inside
+
+
+@pytest.fixture(scope="session", params=["helm3", "helm4"])
+def helm(request: pytest.FixtureRequest) -> Path:
+    """The program Helm; a test that asks for it is run with both."""
+    return tools.built(places(), request.param)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """The program that checks Prometheus' rules, and runs their tests."""
+    return tools.built(places(), "promtool")
 
 
 @pytest.fixture(scope="session")

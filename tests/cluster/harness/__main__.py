@@ -1,4 +1,4 @@
-"""The commands of the harness: up, down, show, test.
+"""The commands of the harness: up, down, show, program, test.
 
 `make cluster-up`, `make cluster-down` and `make test-cluster` are these.
 """
@@ -18,6 +18,7 @@ from tests.cluster.harness.choosing import Provider, chosen, present
 from tests.cluster.harness.commands import ClusterError, say
 from tests.cluster.harness.failures import FOLDER
 from tests.cluster.harness.places import places
+from tests.cluster.harness.tools import TOOLS, built
 
 OWN = "CAIRN_TEST_OWN_CLUSTER"
 """Tells the tests that this cluster was started for them alone: they may end it and start it again."""
@@ -30,6 +31,10 @@ def main(argv: Sequence[str]) -> int:
     verbs.add_parser("up", help="start a cluster, or find the one that is there")
     verbs.add_parser("down", help="end it, and leave nothing of it")
     verbs.add_parser("show", help="how to use the one that is there")
+    program = verbs.add_parser(
+        "program", help="where a program for tests lies; it is built if it is not there"
+    )
+    program.add_argument("name", choices=TOOLS)
     test = verbs.add_parser("test", help="run pytest on it; what was not there before is ended afterwards")
     test.add_argument("arguments", nargs=argparse.REMAINDER)
     typed = parser.parse_args(argv)
@@ -43,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
                 return down()
             case "show":
                 return _show(present(places()))
+            case "program":
+                sys.stdout.write(f"{built(places(), typed.name)}\n")
+                return 0
             case _:
                 return run_tests(typed.arguments)
     except ClusterError as error:

@@ -1,4 +1,4 @@
-"""Programs built from Go modules, once for each version, into the cache.
+"""Programs of the cluster built from a Go module, once for each version, into the cache.
 
 The Go module beside this file says the versions; the key of the folder is made of its sources.  A program is
 built beside its place and then renamed, so whoever finds one finds a whole one.
@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.cluster.harness.commands import QUIETLY, ClusterError, output, say, watched
+from tests.cluster.harness.commands import QUIETLY, ClusterError, say, watched
 from tests.cluster.harness.places import GO, Places, kubernetes_version, made_whole
 
 PROGRAMS = {"pause": "half a minute", "etcd": "1 minute", "dns": "3 minutes", "kube": "8 minutes"}
@@ -18,8 +18,6 @@ PROGRAMS = {"pause": "half a minute", "etcd": "1 minute", "dns": "3 minutes", "k
 
 KUBE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
 """The names under which the program `kube` is called."""
-
-KIND = "sigs.k8s.io/kind@v0.30.0"
 
 
 class GoMissing(ClusterError):
@@ -47,21 +45,6 @@ def kubectl(places: Places) -> Path:
     return Path(on_path) if on_path else ensure(places, "kubectl") / "kubectl"
 
 
-def kind(places: Places) -> Path | None:
-    """kind: the one on PATH, else built where there is Go."""
-    on_path = shutil.which("kind")
-    built = places.cache / "programs-kind" / KIND.rpartition("@")[2] / "kind"
-    if on_path or built.exists():
-        return Path(on_path) if on_path else built
-    if shutil.which("go") is None:
-        return None
-    with places.locked(built.parent, "building kind"):
-        say("building kind from its Go module (1 minute)")
-        environ = {**_environ(), "GOBIN": str(built.parent)}
-        output(*QUIETLY, _go(), "install", "-p=2", KIND, environ=environ, timeout_seconds=1200)
-    return built
-
-
 def _build(places: Places, program: str) -> None:
     """Build one program, unless somebody else did so while we waited."""
     target = places.programs / program
@@ -71,10 +54,10 @@ def _build(places: Places, program: str) -> None:
     with made_whole(target) as draft:
         flags = ("-p=2", "-trimpath", "-buildvcs=false", f"-ldflags={_link_flags()}", f"-o={draft}")
         taken = watched(
-            [*QUIETLY, _go(), "build", *flags, f"./{program}"],
+            [*QUIETLY, go(), "build", *flags, f"./{program}"],
             f"building {program}",
             log=places.cache / "logs" / f"build-{program}.log",
-            environ=_environ(),
+            environ=build_environ(),
             folder=GO,
         )
     say(f"  built {program} in {round(taken)} s")
@@ -88,12 +71,17 @@ def _link_flags() -> str:
     return "-s -w " + " ".join(f"-X=k8s.io/component-base/version.{k}={v}" for k, v in said.items())
 
 
-def _environ() -> dict[str, str]:
+def build_environ() -> dict[str, str]:
     """Without cgo the programs are static, and the pause image needs nothing else."""
     return {**os.environ, "CGO_ENABLED": "0"}
 
 
-def _go() -> str:
+def go() -> str:
+    """The program that builds.
+
+    Raises:
+        GoMissing: it is not there.
+    """
     found = shutil.which("go")
     if found is None:
         raise GoMissing(

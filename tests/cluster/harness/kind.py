@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from tests.cluster.harness import binaries, docker
+from tests.cluster.harness import binaries, docker, tools
 from tests.cluster.harness.commands import ClusterError, CommandFailed, output, say, watched
 from tests.cluster.harness.images import Recipe
 from tests.cluster.harness.places import Places
@@ -15,6 +16,17 @@ NODE = f"{NAME}-control-plane"
 
 class KindMissing(ClusterError):
     """There is a Docker engine, but neither kind nor Go to build it with."""
+
+
+def program(places: Places) -> Path | None:
+    """kind: the one on PATH, else built where there is Go."""
+    on_path = shutil.which("kind")
+    if on_path:
+        return Path(on_path)
+    try:
+        return tools.built(places, "kind")
+    except binaries.GoMissing:
+        return None
 
 
 class Kind:
@@ -37,11 +49,11 @@ class Kind:
 
     def running(self) -> bool:
         """Whether kind knows it and we know how to reach it."""
-        kind = binaries.kind(self._places)
+        found = program(self._places)
         return (
-            kind is not None
+            found is not None
             and self.kubeconfig.exists()
-            and NAME in output(str(kind), "get", "clusters").split()
+            and NAME in output(str(found), "get", "clusters").split()
         )
 
     def up(self) -> None:
@@ -90,7 +102,7 @@ class Kind:
         self.kubeconfig.unlink(missing_ok=True)
 
     def _kind(self) -> str:
-        found = binaries.kind(self._places)
+        found = program(self._places)
         if found is None:
             raise KindMissing("install kind (https://kind.sigs.k8s.io) or Go; then this is done again")
         return str(found)
