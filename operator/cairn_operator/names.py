@@ -37,6 +37,8 @@ PINNED_ANNOTATION = f"{GROUP}/pinned"
 STORE_SECRET_PREFIX = "cairn-store-"  # noqa: S105 - the name of a Secret, not what is in it
 """A runner reads the URL of store `x` from key `url` of the Secret `cairn-store-x` of its own namespace."""
 STORE_SECRET_KEY = "url"  # noqa: S105 - the same
+KEYS_SECRET_KEY = "keys"  # noqa: S105 - the same
+"""Key of the Secret of an installation's setting whose value is a key file; runners alone read it."""
 
 WRITES = (
     "create_run",

@@ -142,7 +142,7 @@ class Operator:
 
     def _make_reconciler(self, cluster: Cluster, version: str) -> Reconciler:
         settings = self._settings
-        defaults = PodDefaults(settings.image, settings.pull_policy)
+        defaults = PodDefaults(settings.image, settings.pull_policy, keys_secret=settings.keys_secret)
         return Reconciler(
             Observer(cluster, self._stores, settings.installation, self._pulse),
             Actor(cluster, self._stores, defaults, version, self._between),

@@ -24,6 +24,7 @@ _FORMATS: dict[str, LogFormat] = {"json": "json", "text": "text"}
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_OBJECT_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _FAULT = re.compile(r"^(?P<name>[a-z_]+)(:(?P<count>[1-9]\d{0,5}))?\Z", re.ASCII)
 _MOST_WORKERS, _LAST_PORT = 100, 65535
 _SHORTEST_APART_SECONDS = 1.0
@@ -51,6 +52,8 @@ class Settings:
     """CAIRN_IDENTITY: name of this process in the Lease; default host name and a random part."""
     pull_policy: str = ""
     """CAIRN_IMAGE_PULL_POLICY: Always, IfNotPresent or Never; empty: as Kubernetes decides by the tag."""
+    keys_secret: str = ""
+    """CAIRN_KEYS_SECRET: Secret in each runner's namespace whose key `keys` is a key file; empty: no keys."""
     namespaces: tuple[str, ...] = ()
     """CAIRN_NAMESPACES: namespaces to watch, with commas between; empty: all."""
     stores: Path = Path("/etc/cairn/stores")
@@ -95,6 +98,7 @@ def read_settings(environ: Mapping[str, str], *, host: str, own_namespace: str) 
         image=reader.required("CAIRN_IMAGE", str, "the image of runners whose Workflow names none"),
         identity=reader.optional("CAIRN_IDENTITY", str, host),
         pull_policy=reader.optional("CAIRN_IMAGE_PULL_POLICY", _pull_policy, ""),
+        keys_secret=reader.optional("CAIRN_KEYS_SECRET", _object_name, ""),
         namespaces=reader.optional("CAIRN_NAMESPACES", _namespaces, ()),
         stores=reader.optional("CAIRN_STORES", Path, Path("/etc/cairn/stores")),
         lease=reader.optional("CAIRN_LEASE", _label, "cairn-operator"),
@@ -140,6 +144,12 @@ class _Reader:
 def _label(text: str) -> str:
     if not _LABEL.match(text):
         raise ValueError(f'"{text}" is not a name of small letters, digits and "-", at most 63 characters')
+    return text
+
+
+def _object_name(text: str) -> str:
+    if not _OBJECT_NAME.match(text):
+        raise ValueError(f'"{text}" cannot be the name of a Secret')
     return text
 
 

@@ -16,6 +16,7 @@ from cairn_operator.names import (
     API_VERSION,
     EPOCH_LABEL,
     GENERATION_ANNOTATION,
+    KEYS_SECRET_KEY,
     RUN_LABEL,
     STORE_SECRET_KEY,
     STORE_SECRET_PREFIX,
@@ -30,6 +31,8 @@ from cairn_runtime.model.workflow import Pod, Workflow
 CONTAINER = "runner"
 COMMAND: list[JSONValue] = ["python", "-m", "cairn_runtime.runner"]
 _TMP = "cairn-tmp"
+_KEYS = "cairn-keys"
+_KEYS_FOLDER = "/etc/cairn/keys"
 _LEAVE_SECONDS = 5
 """What is left of the pod's grace period for the last commit and the last word, after the tasks' own."""
 _DEFAULT_RESOURCES: JSONObject = {
@@ -48,6 +51,8 @@ class PodDefaults:
     """Empty: as Kubernetes decides by the tag."""
     resources: JSONObject = field(default_factory=lambda: dict(_DEFAULT_RESOURCES))
     """Used where the Workflow sets none."""
+    keys_secret: str = ""
+    """Secret of the Workflow's namespace that holds a key file; empty: nothing is encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def runner_pod(manifest: Workflow, assignment: Assignment, defaults: PodDefaults
                 "terminationGracePeriodSeconds": round(pod.termination_grace_period),
                 "securityContext": _pod_security(pod),
                 "containers": [_container(manifest, assignment, defaults)],
-                "volumes": [{"name": _TMP, "emptyDir": {}}, *pod.volumes],
+                "volumes": [{"name": _TMP, "emptyDir": {}}, *_keys_volume(defaults), *pod.volumes],
                 "serviceAccountName": pod.service_account_name,
                 "imagePullSecrets": list(pod.image_pull_secrets),
                 "priorityClassName": pod.priority_class_name,
@@ -126,10 +131,14 @@ def _container(manifest: Workflow, assignment: Assignment, defaults: PodDefaults
             "image": manifest.spec.image or defaults.image,
             "imagePullPolicy": defaults.pull_policy or None,
             "command": list(COMMAND),
-            "env": [*pod.env, *_environment(manifest, assignment)],
+            "env": [*pod.env, *_environment(manifest, assignment), *_keys_variable(defaults)],
             "envFrom": list(pod.env_from),
             "resources": defaults.resources if pod.resources is None else pod.resources,
-            "volumeMounts": [{"name": _TMP, "mountPath": "/tmp"}, *pod.volume_mounts],  # noqa: S108 - a mount of its own
+            "volumeMounts": [
+                {"name": _TMP, "mountPath": "/tmp"},  # noqa: S108 - a mount of its own
+                *_keys_mount(defaults),
+                *pod.volume_mounts,
+            ],
             # Without a last word the end of the log stands in its place: it says what is missing.
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "securityContext": {
@@ -157,6 +166,24 @@ def _environment(manifest: Workflow, assignment: Assignment) -> list[JSONValue]:
     }
     out: list[JSONValue] = [{"name": name, "value": value} for name, value in plain.items()]
     return [*out, {"name": "CAIRN_STORE_URL", "valueFrom": {"secretKeyRef": secret}}]
+
+
+def _keys_volume(defaults: PodDefaults) -> list[JSONValue]:
+    """A file, which is exchanged under a pod that runs; where the Secret is missing the pod waits for it."""
+    items: list[JSONValue] = [{"key": KEYS_SECRET_KEY, "path": KEYS_SECRET_KEY}]
+    secret: JSONObject = {"secretName": defaults.keys_secret, "items": items}
+    return [{"name": _KEYS, "secret": secret}] if defaults.keys_secret else []
+
+
+def _keys_mount(defaults: PodDefaults) -> list[JSONValue]:
+    # The whole folder: a file that is mounted by itself (subPath) is never exchanged.
+    mount: JSONObject = {"name": _KEYS, "mountPath": _KEYS_FOLDER, "readOnly": True}
+    return [mount] if defaults.keys_secret else []
+
+
+def _keys_variable(defaults: PodDefaults) -> list[JSONValue]:
+    variable: JSONObject = {"name": "CAIRN_KEYS_FILE", "value": f"{_KEYS_FOLDER}/{KEYS_SECRET_KEY}"}
+    return [variable] if defaults.keys_secret else []
 
 
 def _changeable(manifest: Workflow) -> str:

@@ -106,11 +106,13 @@ def pod(**spec: Any) -> dict[str, Any]:
 def built() -> dict[str, dict[str, Any]]:
     """Every manifest by the name of its file."""
     pulled = PodDefaults("registry.example/cairn-runner:0.1.0", "Never", {"limits": {"memory": "1Gi"}})
+    locked = PodDefaults("registry.example/cairn-runner:0.1.0", keys_secret="cairn-keys")
     many = tuple(f"step-{n}" for n in range(30))
     return {
         "pod-of-a-plain-workflow": pod(),
         "pod-with-everything-set": pod(**EVERYTHING),
         "pod-by-the-installations-defaults": runner_pod(manifest(), ASSIGNMENT, pulled),
+        "pod-with-keys": runner_pod(manifest(), ASSIGNMENT, locked),
         "checkpoint": shown(),
         "checkpoint-pinned": shown(pinned=True),
         "checkpoint-of-an-item": shown(step="fetch", item=41, kind="snapshot", next=("fetch",), size=5),
@@ -188,6 +190,26 @@ def test_the_stores_url_stands_in_no_manifest():
     made = {item["name"]: item for item in pod(store="eu")["spec"]["containers"][0]["env"]}
 
     assert made["CAIRN_STORE_URL"]["valueFrom"] == {"secretKeyRef": {"name": "cairn-store-eu", "key": "url"}}
+
+
+def test_the_keys_come_as_a_file_and_in_no_variable():
+    """A mounted Secret is exchanged under a pod that runs; the Workflow's own variable loses."""
+    locked = PodDefaults("runner:1", keys_secret="cairn-keys")
+    env = {"env": [{"name": "CAIRN_KEYS_FILE", "value": "/elsewhere"}]}
+    whole: dict[str, Any] = runner_pod(manifest(pod=env), ASSIGNMENT, locked)
+    made = whole["spec"]
+    (container,) = made["containers"]
+
+    assert container["env"][-1] == {"name": "CAIRN_KEYS_FILE", "value": "/etc/cairn/keys/keys"}
+    assert [one for one in made["volumes"] if "secret" in one] == [
+        {
+            "name": "cairn-keys",
+            "secret": {"secretName": "cairn-keys", "items": [{"key": "keys", "path": "keys"}]},
+        }
+    ]
+    mount = next(one for one in container["volumeMounts"] if one["name"] == "cairn-keys")
+    assert mount == {"name": "cairn-keys", "mountPath": "/etc/cairn/keys", "readOnly": True}
+    assert "cairn-keys" not in str(pod())
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_every_variable_is_read():
     settings = read(
         CAIRN_IDENTITY="op-1",
         CAIRN_IMAGE_PULL_POLICY="Never",
+        CAIRN_KEYS_SECRET="cairn-keys",
         CAIRN_NAMESPACES="a, b,a",
         CAIRN_STORES="/stores",
         CAIRN_LEASE="mine",
@@ -63,6 +64,7 @@ def test_every_variable_is_read():
         image="example/cairn:1",
         identity="op-1",
         pull_policy="Never",
+        keys_secret="cairn-keys",
         namespaces=("a", "b"),
         stores=Path("/stores"),
         lease="mine",
@@ -90,6 +92,7 @@ def test_the_lease_lies_in_the_namespace_of_the_pod():
     ("name", "value", "problem"),
     [
         ("CAIRN_INSTALLATION", "Prod", '"Prod" is not a name of small letters'),
+        ("CAIRN_KEYS_SECRET", "../keys", "cannot be the name of a Secret"),
         ("CAIRN_IMAGE_PULL_POLICY", "Sometimes", "write Always, IfNotPresent, Never"),
         ("CAIRN_NAMESPACES", "a,*", '"*" is not a name of small letters'),
         ("CAIRN_FINISHED_PODS", "-1", "not a whole number from 0 to 1000"),
