@@ -24,6 +24,7 @@ from cairn_runtime.errors import (
 from cairn_runtime.store.base import FINISHED, Beat, Fence, Gap
 from cairn_runtime.store.ledger import Ledger
 from cairn_runtime.store.memory import MemoryStore
+from cairn_runtime.store.pruning import droppable
 
 
 class Broken(MemoryStore):
@@ -599,6 +600,35 @@ class PruneChecksThenTakes(Broken):
         return len(gone)
 
 
+class PruneJudgesTheHeadLate(Broken):
+    """Chooses, waits for the disk, and only then looks which one is the head."""
+
+    async def prune(self, run_id, drop):
+        ledger = self._place.ledger(run_id)
+        kinds = {seq: row.kind for seq, row in ledger.rows.items()}
+        keep = ledger.pins | set(ledger.held())
+        gone = droppable(kinds, drop, keep)
+        await asyncio.sleep(0)
+        if ledger.head_seq not in kinds:
+            gone = (set(drop) & set(kinds)) - keep
+        self._place.forget(ledger.rows[seq] for seq in gone)
+        ledger.apply_prune(gone)
+        return len(gone)
+
+
+class GapsOfOneBatch(Broken):
+    """Knows only the hashes beside what it takes now, not those beside an older gap that it joins."""
+
+    async def prune(self, run_id, drop):
+        gone = await super().prune(run_id, drop)
+        ledger = self._place.ledger(run_id)
+        ledger.gaps = [
+            replace(gap, hash_after="") if gap.first_seq in drop and gap.last_seq not in drop else gap
+            for gap in ledger.gaps
+        ]
+        return gone
+
+
 class PruneKeepsNoGaps(Broken):
     async def gaps(self, run_id):
         return []
@@ -1015,6 +1045,8 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (PruneTakesAll, "test_only_what_nothing_needs_goes"),
     (PruneTakesTheHead, "test_only_what_nothing_needs_goes"),
     (PruneChecksThenTakes, "test_who_keeps_a_checkpoint_meets_a_prune"),
+    (PruneJudgesTheHeadLate, "test_a_commit_meets_a_prune"),
+    (GapsOfOneBatch, "test_a_long_history_is_pruned_in_batches"),
     (PruneKeepsNoGaps, "test_a_gap_names_the_hashes_on_both_sides"),
     (GapsNotJoined, "test_adjacent_gaps_become_one"),
     (GapsWithoutHashes, "test_a_gap_names_the_hashes_on_both_sides"),

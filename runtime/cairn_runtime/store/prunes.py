@@ -3,7 +3,8 @@
 Who calls: the runner at its end, the operator on its rounds, the command line. Two at once are harmless: a
 checkpoint goes once, and whoever comes second finds less to do.
 Each batch is one short call of the store, and between two of them others get their turn, so no writer waits
-for more than one batch. Stopping anywhere leaves a run as sound as it was: the next pass goes on.
+for more than one batch. The newest go first: a delta that is still there needs what comes before it.
+Stopping anywhere leaves a run as sound as it was, and the next pass goes on.
 """
 
 from __future__ import annotations

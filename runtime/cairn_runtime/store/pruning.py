@@ -17,6 +17,9 @@ def droppable(kinds: Mapping[int, str], drop: Iterable[int], keep: AbstractSet[i
     `kinds` maps each seq that is there to its kind; `keep` are the pinned and the held.
     A checkpoint that stays needs all from its snapshot (or the first) up to itself, so one walk from the head
     backwards is enough: below a staying delta everything is needed until its snapshot was met.
+
+    `kinds` need not be of the whole run: from the first of `drop` to the first snapshot after the last, or to
+    the head where there is none, is enough. Nothing above that snapshot needs anything below it.
     """
     wanted = set(drop)
     order = sorted(kinds, reverse=True)
@@ -33,7 +36,14 @@ def droppable(kinds: Mapping[int, str], drop: Iterable[int], keep: AbstractSet[i
 
 
 def gaps_with(gaps: Iterable[Gap], dropped: Iterable[int], hashes: Mapping[int, str]) -> list[Gap]:
-    """Write down the gaps after a prune, adjacent ones as one; `hashes` are those of the seqs that stay."""
+    """Write down the gaps after a prune, adjacent ones as one.
+
+    `hashes` are those of the seqs that stay beside what was dropped; beside the gaps that were there before,
+    these themselves tell.
+    """
+    gaps = list(gaps)
+    known = {gap.first_seq - 1: gap.hash_before for gap in gaps}
+    known |= {gap.last_seq + 1: gap.hash_after for gap in gaps} | dict(hashes)
     spans = sorted([(gap.first_seq, gap.last_seq) for gap in gaps] + [(seq, seq) for seq in dropped])
     merged: list[tuple[int, int]] = []
     for first, last in spans:
@@ -42,7 +52,7 @@ def gaps_with(gaps: Iterable[Gap], dropped: Iterable[int], hashes: Mapping[int, 
         else:
             merged.append((first, last))
     return [
-        Gap(first, last, GENESIS_HASH if first == 1 else hashes.get(first - 1, ""), hashes.get(last + 1, ""))
+        Gap(first, last, GENESIS_HASH if first == 1 else known.get(first - 1, ""), known.get(last + 1, ""))
         for first, last in merged
     ]
 

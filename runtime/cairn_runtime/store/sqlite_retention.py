@@ -59,12 +59,17 @@ class SQLiteRetention:
         """Remove those of the given seqs that nothing needs."""
         run = self._number(run_id)
         keys = key_range(run)
+        wanted = [seq for seq in drop if 0 < seq <= MAX_SEQ]
         with self._db.write():
             self._guard(run, run_id)
-            rows = {key & MAX_SEQ: (kind, hash_) for key, kind, hash_ in self._db.all("history", keys)}
+            rows: dict[int, tuple[str, str]] = {}
+            if wanted:
+                ends = {"low": keys["first"] + min(wanted), "high": keys["first"] + max(wanted)}
+                found = self._db.all("history", {"last": keys["last"], **ends})
+                rows = {key & MAX_SEQ: (kind, hash_) for key, kind, hash_ in found}
             pins = {key & MAX_SEQ for (key,) in self._db.all("pins", keys)}
             keep = pins | set(self._live_holds(keys))
-            gone = droppable({seq: row[0] for seq, row in rows.items()}, drop, keep)
+            gone = droppable({seq: row[0] for seq, row in rows.items()}, wanted, keep)
             if gone:
                 self._drop(run, gone, {seq: row[1] for seq, row in rows.items() if seq not in gone})
         return len(gone)

@@ -51,6 +51,22 @@ class TestPrune(StoreCase):
         assert await seqs(store, writer.run_id) == left
         assert gone == len(kinds) - len(left)
 
+    async def test_a_long_history_is_pruned_in_batches(self, store: Store) -> None:
+        """Batch by batch, newest first, the same goes as at once, and the gaps are the same."""
+        writer, rows = await line(store, "Sdddddd" * 8 + "Sdd")
+        await store.pin(rows[15].id, pinned=True)
+        drop = list(range(56, 0, -1))
+
+        gone = [await store.prune(writer.run_id, drop[n : n + 9]) for n in range(0, 56, 9)]
+
+        assert sum(gone) == 54
+        assert await seqs(store, writer.run_id) == [59, 58, 57, 16, 15]
+        assert await store.gaps(writer.run_id) == [
+            Gap(1, 14, GENESIS_HASH, rows[14].hash),
+            Gap(17, 56, rows[15].hash, rows[56].hash),
+        ]
+        assert await store.load(writer.run_id) == rows[56:]
+
     async def test_a_prune_leaves_the_row_as_it_was(self, store: Store) -> None:
         """Counts are of what was ever committed."""
         writer, _ = await line(store, "SSS")

@@ -212,6 +212,20 @@ class TestRivals(StoreCase):
             await other.prune(writer.run_id, [1])
             assert await seqs(store, writer.run_id) == ([2, 1] if kept is None else [2])
 
+    async def test_a_commit_meets_a_prune(self, store: Store, other: Store) -> None:
+        """It is accepted as if nobody pruned, and finds all that it is folded from."""
+        writer = await begun(store)
+        rows = await writer.commit(kind="snapshot")
+        for n in range(ROUNDS):
+            rows += await writer.commit()
+            more, drop = writer.batch(), list(range(1, writer.seq + 1))
+
+            first, second = writer.send(more), other.prune(writer.run_id, drop)
+            await asyncio.gather(*((first, second) if n % 2 else (second, first)))
+
+            rows += more
+            assert await store.load(writer.run_id) == rows
+
     async def test_two_prunes_at_once_take_each_checkpoint_once(self, store: Store, other: Store) -> None:
         """And leave the gaps of one that did both."""
         writer = await begun(store)

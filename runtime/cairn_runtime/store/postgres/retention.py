@@ -75,7 +75,10 @@ class PostgresRetention:
         wanted = [seq for seq in drop if 0 < seq <= MAX_BIGINT]
         async with self._sessions.transaction(patient=True) as wire:
             run = await _locked_there(wire, run_id)
-            rows = {seq: (kind, hash_) for seq, kind, hash_ in await wire.fetch("history", run=run)}
+            rows: dict[int, tuple[str, str]] = {}
+            if wanted:
+                found = await wire.fetch("history", run=run, first=min(wanted), last=max(wanted))
+                rows = {seq: (kind, hash_) for seq, kind, hash_ in found}
             pins = {seq for (seq,) in await wire.fetch("pins", run_id=run_id)}
             keep = pins | set(await _live_holds(wire, run, run_id))
             gone = droppable({seq: row[0] for seq, row in rows.items()}, wanted, keep)

@@ -33,7 +33,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound="RedisRetention")
 _Method: TypeAlias = Callable[Concatenate[_S, _P], Coroutine[Any, Any, _T]]
-_PAGE = 1000
+_PAGE = 250
+_MANY = 2**63
 _TRIES = 10
 _SWAPPED = 50
 
@@ -186,12 +187,13 @@ class RedisRetention:
     @speaking
     async def prune(self, run_id: str, drop: list[int]) -> int:
         """Remove those of the given seqs that nothing needs."""
+        wanted = [seq for seq in drop if 0 < seq < _MANY]
         for _ in range(_TRIES):
             marks = await self._marks(run_id)
             live, stale = await self._judged_holds(marks)
             keep = {int(mark[2:]) for mark in marks if mark.startswith(b"p:")} | set(live)
-            rows = await self._history(run_id)
-            gone = droppable({seq: kind for seq, (kind, _) in rows.items()}, drop, keep)
+            rows = await self._history(run_id, min(wanted), max(wanted)) if wanted else {}
+            gone = droppable({seq: kind for seq, (kind, _) in rows.items()}, wanted, keep)
             answer = await self._run_script("prune", run_id, *self._chosen(marks, stale, gone, rows))
             if isinstance(answer, int):
                 return answer
@@ -220,16 +222,21 @@ class RedisRetention:
             out += [seq, str(orjson.loads(rows[seq][1])[1])]
         return out
 
-    async def _history(self, run_id: str) -> dict[int, tuple[str, bytes]]:
-        """Kind and header of every checkpoint of a run, by seq."""
+    async def _history(self, run_id: str, first: int, last: int) -> dict[int, tuple[str, bytes]]:
+        """Kind and header by seq, of what a prune of these is decided by: from before the first until a
+        snapshot after the last, or the head.
+        """
         log = self._keys.of(run_id).log
         found: dict[int, tuple[str, bytes]] = {}
-        start = b"-"
+        start = b"%d" % (first - 1)
         while True:
             page = await self._nodes.ask(log, command("XRANGE", log, start, "+", "COUNT", _PAGE))
             for entry in page:
                 kind, header = entry[1][:2]
-                found[seq_of(entry)] = ("snapshot" if kind == b"s" else "delta", header)
+                seq = seq_of(entry)
+                found[seq] = ("snapshot" if kind == b"s" else "delta", header)
+                if seq > last and kind == b"s":
+                    return found
             if len(page) < _PAGE:
                 return found
             start = b"%d" % (seq_of(page[-1]) + 1)

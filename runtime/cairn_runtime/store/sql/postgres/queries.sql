@@ -400,8 +400,13 @@ WHERE o.run = (SELECT run FROM {runs} WHERE run_id = $run_id::text);
 SELECT r.run FROM {runs} r WHERE r.run_id = $run_id::text FOR NO KEY UPDATE;
 
 -- name: history
--- What a prune is decided by.
-SELECT seq, kind, hash FROM {checkpoints} WHERE run = $run::bigint;
+-- What a prune is decided by: from before the first that is to go until a snapshot after the last, or the head.
+-- So a long run is pruned in batches, each of which reads little more than it takes.
+SELECT seq, kind, hash FROM {checkpoints}
+WHERE run = $run::bigint AND seq >= $first::bigint - 1
+  AND seq <= coalesce((SELECT s.seq FROM {checkpoints} s
+                       WHERE s.run = $run AND s.seq > $last::bigint AND s.kind = 'snapshot'
+                       ORDER BY s.seq LIMIT 1), 9223372036854775807);
 
 -- name: drop_seqs
 DELETE FROM {checkpoints} WHERE run = $run::bigint AND seq = ANY ($seqs::bigint[]);

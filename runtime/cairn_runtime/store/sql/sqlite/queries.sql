@@ -229,8 +229,11 @@ FROM holds o LEFT JOIN runs r ON r.run_id = o.child LEFT JOIN heads h ON h.run =
 WHERE o.key BETWEEN :first AND :last;
 
 -- name: history
--- What a prune is decided by.
-SELECT key, kind, hash FROM checkpoints WHERE key BETWEEN :first AND :last;
+-- What a prune is decided by: from before the first that is to go until a snapshot after the last, or the head.
+SELECT key, kind, hash FROM checkpoints
+WHERE key BETWEEN :low - 1 AND coalesce(
+    (SELECT s.key FROM checkpoints s WHERE s.key > :high AND s.key <= :last AND s.kind = 'snapshot'
+     ORDER BY s.key LIMIT 1), :last);
 
 -- name: drop_checkpoint
 DELETE FROM checkpoints WHERE key = ?;
