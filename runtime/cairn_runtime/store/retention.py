@@ -3,14 +3,15 @@
 Pure: headers in, answers out. A walk goes from the newest checkpoint to the oldest and keeps
 
     - the head
-    - of each of the newest `keep_last` ended steps its last checkpoint, if that is younger than `max_age`
+    - of each of the newest `keep_last` ended steps its last checkpoint, if that is younger than `max_age`;
+      of a step under way among them too
     - what is pinned, and what a fork holds
     - everything that one of these is folded from: its snapshot, and the deltas up to itself
 
 and nothing else. A checkpoint in the middle of a step (an item, a park, a failed try) stays only where one of
 these needs it. So what a policy promises to hold is: the checkpoints that it keeps, and in front of each at
 most one stretch from a snapshot on.
-A step counts as ended unless its last checkpoint says that it comes next: in doubt one more is kept.
+A step counts as ended unless its last checkpoint says that it comes next: in doubt it is kept, and not counted.
 
 The store has the last word: it judges pins and holds again, in the statement that removes.
 """
@@ -92,16 +93,13 @@ class Walk:
         return False
 
     def _is_kept(self, entry: Entry) -> bool:
-        """Whether this is the end of one of the newest steps that the policy keeps."""
-        if self._ended >= self._policy.keep_last or not self._is_end(entry):
-            return False
-        self._ended += 1
-        return (self._now - entry.created_at).total_seconds() < self._policy.max_age_seconds
-
-    def _is_end(self, entry: Entry) -> bool:
+        """Whether this is the last checkpoint of one of the newest steps, and young enough."""
         met = self._newest_visit.get(entry.step)
-        if not entry.step or (met is not None and met <= entry.visit):
+        if self._ended >= self._policy.keep_last or not entry.step:
+            return False
+        if met is not None and met <= entry.visit:
             return False
         self._newest_visit[entry.step] = entry.visit
         # Another visit came after it, so it has ended whatever comes next.
-        return met is not None or not entry.in_step
+        self._ended += met is not None or not entry.in_step
+        return (self._now - entry.created_at).total_seconds() < self._policy.max_age_seconds
