@@ -11,7 +11,7 @@ Pure: headers in, answers out. A walk goes from the newest checkpoint to the old
 and nothing else. A checkpoint in the middle of a step (an item, a park, a failed try) stays only where one of
 these needs it. So what a policy promises to hold is: the checkpoints that it keeps, and in front of each at
 most one stretch from a snapshot on.
-A step counts as ended unless its last checkpoint says that it comes next: in doubt it is kept, and not counted.
+A step counts as ended unless its last checkpoint says that it comes next; in doubt it is kept, not counted.
 
 The store has the last word: it judges pins and holds again, in the statement that removes.
 """
