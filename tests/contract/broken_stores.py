@@ -990,6 +990,88 @@ class ClosesOnce(Broken):
         await super().close()
 
 
+# -- copies ------------------------------------------------------------------------------------------
+
+
+class ReadsWithoutEnd(Broken):
+    """Gives everything on one page."""
+
+    async def read(self, run_id, *, after=0):
+        ledger = self._place.rows(run_id)
+        return [] if ledger is None else list(ledger.after(after))
+
+
+class ReadsFromASeq(Broken):
+    """Takes `after` for the first one."""
+
+    async def read(self, run_id, *, after=0):
+        return await super().read(run_id, after=max(after - 1, 0))
+
+
+class ImportIsAliveAtOnce(Broken):
+    """Brings a run as one that waits for a runner."""
+
+    async def import_run(self, new, fence):
+        await super().import_run(new, fence)
+        self.ledger(new.run_id).phase = "Pending"
+        return self.ledger(new.run_id).row
+
+
+class ImportTakesWhatIsThere(Broken):
+    """Gives a run that lives here to whoever imports one of its id."""
+
+    async def import_run(self, new, fence):
+        await super().import_run(new, fence)
+        self.ledger(new.run_id).epoch, self.ledger(new.run_id).claim_id = fence
+        return self.ledger(new.run_id).row
+
+
+class ImportRevives(Broken):
+    async def import_run(self, new, fence):
+        if new.run_id in self._place.ledgers and self.ledger(new.run_id).deleted:
+            del self._place.ledgers[new.run_id]
+        return await super().import_run(new, fence)
+
+
+class ImportForAnybody(Broken):
+    async def import_checkpoints(self, run_id, fence, expected_head, checkpoints, gaps):
+        await super().import_checkpoints(
+            run_id, self._place.ledger(run_id).row.fence, expected_head, checkpoints, gaps
+        )
+
+
+class ImportLosesGaps(Broken):
+    async def import_checkpoints(self, run_id, fence, expected_head, checkpoints, gaps):
+        await super().import_checkpoints(run_id, fence, expected_head, checkpoints, [])
+
+
+class ImportAgainCountsTwice(Broken):
+    async def import_checkpoints(self, run_id, fence, expected_head, checkpoints, gaps):
+        there = (
+            run_id in self._place.ledgers and checkpoints and checkpoints[-1].seq in self.ledger(run_id).rows
+        )
+        await super().import_checkpoints(run_id, fence, expected_head, checkpoints, gaps)
+        if there:
+            self.ledger(run_id).checkpoints += len(checkpoints)
+
+
+class ImportOverAnId(Broken):
+    async def import_checkpoints(self, run_id, fence, expected_head, checkpoints, gaps):
+        ledger = self._place.ledgers.get(run_id)
+        if ledger and ledger.may_commit(fence, expected_head, "", checkpoints):
+            for row in checkpoints:
+                self._place.checkpoints.pop(row.id, None)
+        await super().import_checkpoints(run_id, fence, expected_head, checkpoints, gaps)
+
+
+class ImportUnderOneEpoch(Broken):
+    """Writes its own epoch over those that the checkpoints had."""
+
+    async def import_checkpoints(self, run_id, fence, expected_head, checkpoints, gaps):
+        rows = [row._replace(epoch=fence.epoch) for row in checkpoints]
+        await super().import_checkpoints(run_id, fence, expected_head, rows, gaps)
+
+
 BROKEN: list[tuple[type[MemoryStore], str]] = [
     (FenceOfEpochs, "test_a_fence_that_is_not_the_rows_writes_nothing"),
     (FenceOfClaims, "test_a_fence_that_is_not_the_rows_writes_nothing"),
@@ -1029,6 +1111,16 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (MicrosecondsLost, "test_a_checkpoint_comes_back_as_it_was"),
     (NumbersRounded, "test_a_header_comes_back_so_that_its_hash_fits"),
     (NoZeroCharacter, "test_a_value_comes_back_as_it_was_sent"),
+    (ReadsWithoutEnd, "test_a_page_is_bounded_by_its_bytes"),
+    (ReadsFromASeq, "test_reading_begins_behind_any_seq"),
+    (ImportIsAliveAtOnce, "test_a_run_that_arrives_is_stopped_and_held"),
+    (ImportTakesWhatIsThere, "test_a_row_that_is_there_is_answered_as_it_is"),
+    (ImportRevives, "test_a_strangers_or_deleted_id_is_refused"),
+    (ImportForAnybody, "test_a_fence_or_head_that_is_not_the_rows_imports_nothing"),
+    (ImportLosesGaps, "test_gaps_come_with_what_stands_behind_them"),
+    (ImportAgainCountsTwice, "test_the_same_again_is_success"),
+    (ImportOverAnId, "test_an_id_that_is_taken_imports_nothing"),
+    (ImportUnderOneEpoch, "test_checkpoints_come_as_they_were"),
     (SignalTwice, "test_sending_again_answers_the_stored_signal"),
     (SignalAgainIsRefused, "test_a_repeated_answer_is_not_refused"),
     (SignalOfAnyRun, "test_a_client_id_belongs_to_its_run"),
@@ -1107,6 +1199,8 @@ SEEN_BY_THE_MACHINE: list[type[MemoryStore]] = [
     SwapsBlindly,
     DeletionForgetsAll,
     DeletionIsNoChange,
+    ImportLosesGaps,
+    ImportTakesWhatIsThere,
     LoadFromTheBeginning,
     ProgressOfTheLastTask,
     MetricsForgotten,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -52,7 +52,7 @@ from cairn_runtime.store.ledger import Ledger, page, private
 from cairn_runtime.store.opening import StoreUrl
 from cairn_runtime.store.places import free_bytes, refuse_network, refused
 from cairn_runtime.store.pruning import droppable, hold_counts
-from cairn_runtime.store.rows import check_claim, check_commit, check_heads, still_held
+from cairn_runtime.store.rows import check_claim, check_commit, check_heads, check_import, page_of, still_held
 from cairn_runtime.store.threads import ThreadedStore
 from tiny_store.documents import Document, pack, unpack
 
@@ -198,14 +198,22 @@ class Folder:
 
     async def create_run(self, new: NewRun) -> Run:
         """Write a new document, or answer the row that is there."""
+        return self._created(new, lambda: Ledger.begin(new, utc_now()))
+
+    def _created(self, new: NewRun, begin: Callable[[], Ledger]) -> Run:
         with self._locked():
             try:
                 document = self._fresh(new.run_id)
                 document.ledger.may_create(new)
             except RunNotFound:
-                document = Document(Ledger.begin(new, utc_now()), change=self._next_change())
+                document = Document(begin(), change=self._next_change())
             self._write(document)
             return document.ledger.row
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Write the document of a run that comes from elsewhere, or answer the row that is there."""
+        check_claim(fence.claim_id)
+        return self._created(new, lambda: Ledger.begin_import(new, fence, utc_now()))
 
     async def run(self, run_id: str) -> Run:
         """Read a run's row."""
@@ -262,10 +270,25 @@ class Folder:
         with self._change(run_id) as document:
             if not document.ledger.may_commit(fence, expected_head, write_id, checkpoints):
                 return
-            taken = self._checkpoints().keys() & {row.id for row in checkpoints}
-            if taken:
-                raise HistoryConflict(f"another checkpoint has the id {min(taken)}")
+            self._refuse_taken(checkpoints)
             document.ledger.apply_commit(write_id, checkpoints, outcome, utc_now())
+            document.change = self._next_change()
+
+    def _refuse_taken(self, checkpoints: list[Checkpoint]) -> None:
+        taken = self._checkpoints().keys() & {row.id for row in checkpoints}
+        if taken:
+            raise HistoryConflict(f"another checkpoint has the id {min(taken)}")
+
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """Append checkpoints as they were elsewhere."""
+        check_import(run_id, fence, expected_head, checkpoints, gaps)
+        with self._change(run_id) as document:
+            if not document.ledger.may_commit(fence, expected_head, "", checkpoints):
+                return
+            self._refuse_taken(checkpoints)
+            document.ledger.apply_import(checkpoints, gaps, utc_now())
             document.change = self._next_change()
 
     async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Beat:
@@ -326,6 +349,11 @@ class Folder:
     async def load(self, run_id: str, seq: int | None = None) -> list[Checkpoint]:
         """Read what a checkpoint is folded from: one document, so one view."""
         return self._there(run_id).folded_from(seq)
+
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Read a page of checkpoints with their payloads, ascending."""
+        ledger = self._rows(run_id)
+        return [] if ledger is None else list(page_of(ledger.after(after)))
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""

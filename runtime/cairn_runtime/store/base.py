@@ -15,8 +15,8 @@ Rules of every store
     5. *Atomic.* All checkpoints of a commit and its row change become visible together or not at all.
     6. *Nothing is revived.* After `delete_run` a tombstone keeps the epoch; the run is `RunNotFound`.
 
-Only `create_run, claim, annotate, send, pin, hold, release_hold, prune, swap_payloads, swap_progress,
-delete_run` work without the fence.
+Only `create_run, import_run, claim, annotate, send, pin, hold, release_hold, prune, swap_payloads,
+swap_progress, delete_run` work without the fence.
 Listings of a run's parts (`checkpoints, signals, progress, pins, holds, gaps`) are empty for an unknown run.
 A store has one clock, its own (a server's where there is one): every time in its rows comes from it, but for
 `Checkpoint.created_at`, which is the writer's and part of what is hashed.
@@ -45,6 +45,11 @@ MAX_HEADS = 500
 """Ids in one call of `heads`."""
 MAX_METRICS_BYTES = 8192
 """Of the JSON that a heartbeat leaves in the row."""
+READ_ROWS = 500
+READ_BYTES = 8 * 1024**2
+"""What one page of `read` holds at most, but always one checkpoint: so many, and so many payload bytes."""
+IMPORTING = "Importing"
+"""Reason of a run that comes from another store while not all of it has come; its phase is Cancelled."""
 
 
 class Fence(NamedTuple):
@@ -432,6 +437,42 @@ class Store(Protocol):
             CheckpointNotFound: the run has no such seq, or has it no more.
         """
         ...
+
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Read a page of checkpoints with their payloads, ascending, from the first with a seq above `after`.
+
+        A page has at most `READ_ROWS` of them and `READ_BYTES` of payloads, or is one larger checkpoint; an
+        empty one is the end. Each page is a view of its own.
+        """
+        ...
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Make the row of a run that comes from elsewhere, held by `fence`, or answer the one that is there.
+
+        It is stopped from the first moment: its phase is Cancelled, its reason `IMPORTING`.
+
+        Raises:
+            HistoryConflict: another Workflow's run, or a deleted one, has this id.
+        """
+        ...
+
+    async def import_checkpoints(
+        self,
+        run_id: str,
+        fence: Fence,
+        expected_head: int,
+        checkpoints: list[Checkpoint],
+        gaps: list[Gap],
+    ) -> None:
+        """Append checkpoints as they were elsewhere, and the gaps between them, in one atomic step.
+
+        They ascend from above `expected_head`, with epochs and write_ids of their own. A gap stands right
+        before one of them. Sent again after it was applied it is success. The row keeps phase and reason.
+
+        Raises:
+            ValueError: they are no such sequence.
+            Superseded, HistoryConflict, RunNotFound, StoreUnavailable: as `commit`.
+        """
 
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:
         """Keep a task's progress, replacing what was there. Raises `Superseded`, `RunNotFound`."""

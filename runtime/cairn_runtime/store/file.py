@@ -51,8 +51,10 @@ from cairn_runtime.store.file_logs import RunLog
 from cairn_runtime.store.file_records import (
     claim_line,
     commit_line,
+    copy_line,
     create_line,
     hold_line,
+    import_line,
     note_line,
     pin_line,
     release_line,
@@ -69,7 +71,15 @@ from cairn_runtime.store.places import (
     sync_folder,
 )
 from cairn_runtime.store.pruning import droppable, hold_counts
-from cairn_runtime.store.rows import check_claim, check_commit, check_heads, metrics_out, still_held
+from cairn_runtime.store.rows import (
+    check_claim,
+    check_commit,
+    check_heads,
+    check_import,
+    metrics_out,
+    page_of,
+    still_held,
+)
 from cairn_runtime.store.threads import ThreadedStore
 
 SCHEMA_VERSION = 1
@@ -136,6 +146,10 @@ class BlockingFile:
 
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""
+        return self._created(new, lambda now: create_line(new, now))
+
+    def _created(self, new: NewRun, line: Callable[[datetime], bytes]) -> Run:
+        """Begin a run's log with a line, or answer the row that is there."""
         if not is_folder_name(new.run_id):
             raise InvalidInput([Fault("run_id", f'"{new.run_id}" cannot be the name of a folder')])
         make_folder(self._runs.folder / new.run_id)
@@ -143,7 +157,7 @@ class BlockingFile:
         with self._runs.locked(run):
             ledger = run.ledger
             if ledger is None:
-                run.create(create_line(new, self._clock()))
+                run.create(line(self._clock()))
             else:
                 ledger.may_create(new)
             return self._row(run)
@@ -205,10 +219,13 @@ class BlockingFile:
                 # Whoever wrote it may have died before it synced.
                 run.sync()
                 return
-            for checkpoint in checkpoints:
-                if self._runs.holder_of(checkpoint.id) is not None:
-                    raise HistoryConflict(f"another checkpoint has the id {checkpoint.id}")
+            self._refuse_taken(checkpoints)
             run.append(commit_line(write_id, checkpoints, outcome, self._clock()))
+
+    def _refuse_taken(self, checkpoints: list[Checkpoint]) -> None:
+        for checkpoint in checkpoints:
+            if self._runs.holder_of(checkpoint.id) is not None:
+                raise HistoryConflict(f"another checkpoint has the id {checkpoint.id}")
 
     async def annotate(self, run_id: str, changes: JSONObject) -> None:
         """Set notes beside a run."""
@@ -254,6 +271,32 @@ class BlockingFile:
         run = self._runs.known(run_id)
         run.refresh()
         return [run.whole(row) for row in run.there.folded_from(seq)]
+
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Read a page of checkpoints with their payloads, ascending."""
+        ledger = self._runs.rows(run_id)
+        if ledger is None:
+            return []
+        run = self._runs.known(run_id)
+        return [run.whole(row) for row in page_of(ledger.after(after))]
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Make the row of a run that comes from another store, or answer the row that is there."""
+        check_claim(fence.claim_id)
+        return self._created(new, lambda now: import_line(new, fence, now))
+
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """Append one line with checkpoints as they were elsewhere."""
+        check_import(run_id, fence, expected_head, checkpoints, gaps)
+        run = self._runs.known(run_id)
+        with self._runs.locked(run):
+            if not run.there.may_commit(fence, expected_head, "", checkpoints):
+                run.sync()
+                return
+            self._refuse_taken(checkpoints)
+            run.append(copy_line(checkpoints, gaps, self._clock()))
 
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:
         """Keep a task's progress in a file of its own."""

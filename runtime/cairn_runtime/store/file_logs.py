@@ -243,7 +243,7 @@ class RunLog:
 
     def _place(self, line: Line, at: int) -> None:
         """Remember where payloads stand and which ids there are."""
-        if line.kind == "commit":
+        if line.kind in ("commit", "copy"):
             headers = line.body["checkpoints"]
         elif line.kind == "keep":
             headers = [line.body]

@@ -27,13 +27,13 @@ import orjson
 
 from cairn_runtime.model.ids import from_wire, to_wire
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import Checkpoint, Gap, NewRun, NewSignal, Outcome, Phase, Signal
+from cairn_runtime.store.base import Checkpoint, Fence, Gap, NewRun, NewSignal, Outcome, Phase, Signal
 from cairn_runtime.store.ledger import Ledger
 from cairn_runtime.store.rows import moment_in, moment_out, origin_in, origin_out, wait_in, wait_out
 
 _PREFIX = 20
 _LINE = re.compile(rb"([a-z]+) \d+-\d+ (\{[^\t]*\})((?:\t[^\t]*)*)$", re.DOTALL)
-_SPAN = re.compile(rb"commit (\d{1,12})-(\d{1,12}) ")
+_SPAN = re.compile(rb"(?:commit|copy) (\d{1,12})-(\d{1,12}) ")
 _MAX_LOST = 10_000
 """Damaged checkpoints that one line may stand for; more is damage in the numbers themselves."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,10 +95,16 @@ def read_line(raw: bytes) -> Line:
 
 def create_line(new: NewRun, now: datetime) -> bytes:
     """The first line of a run."""
-    return line_of(
-        "create",
-        {"at": to_wire(now), "run": _new_out(new), "manifest": new.manifest, "annotations": new.annotations},
-    )
+    return line_of("create", _created(new, now))
+
+
+def _created(new: NewRun, now: datetime) -> dict[str, object]:
+    return {
+        "at": to_wire(now),
+        "run": _new_out(new),
+        "manifest": new.manifest,
+        "annotations": new.annotations,
+    }
 
 
 def claim_line(claim_id: str, runner: str, now: datetime) -> bytes:
@@ -118,6 +124,22 @@ def commit_line(
     }
     span = (checkpoints[0].seq, checkpoints[-1].seq) if checkpoints else (0, 0)
     return line_of("commit", body, [b64encode(row.payload or b"") for row in checkpoints], span=span)
+
+
+def import_line(new: NewRun, fence: Fence, now: datetime) -> bytes:
+    """The first line of a run that comes from another store."""
+    return line_of("import", {**_created(new, now), "epoch": fence.epoch, "claim": fence.claim_id})
+
+
+def copy_line(checkpoints: Sequence[Checkpoint], gaps: Sequence[Gap], now: datetime) -> bytes:
+    """Checkpoints as another store had them, with their payloads behind, and the gaps between them."""
+    body = {
+        "at": to_wire(now),
+        "checkpoints": [_header_out(row) for row in checkpoints],
+        "gaps": _gaps_out(gaps),
+    }
+    span = (checkpoints[0].seq, checkpoints[-1].seq)
+    return line_of("copy", body, [b64encode(row.payload or b"") for row in checkpoints], span=span)
 
 
 def send_line(signal: NewSignal, now: datetime) -> bytes:
@@ -166,9 +188,13 @@ def state_line(ledger: Ledger) -> bytes:
         "consumed": sorted(ledger.consumed),
         "pins": sorted(ledger.pins),
         "holds": [[seq, child, to_wire(at)] for (seq, child), at in ledger.holds.items()],
-        "gaps": [[gap.first_seq, gap.last_seq, gap.hash_before, gap.hash_after] for gap in ledger.gaps],
+        "gaps": _gaps_out(ledger.gaps),
     }
     return line_of("state", body)
+
+
+def _gaps_out(gaps: Sequence[Gap]) -> list[list[object]]:
+    return [[gap.first_seq, gap.last_seq, gap.hash_before, gap.hash_after] for gap in gaps]
 
 
 def keep_line(row: Checkpoint, payload: bytes) -> bytes:
@@ -199,6 +225,9 @@ def _replay(ledger: Ledger | None, run_id: str, line: Line) -> Ledger:
     match line.kind:
         case "create":
             return Ledger.begin(_new_in(run_id, body), from_wire(body["at"]))
+        case "import":
+            fence = Fence(body["epoch"], body["claim"])
+            return Ledger.begin_import(_new_in(run_id, body), fence, from_wire(body["at"]))
         case "state":
             return _state_in(run_id, body)
     if ledger is None:
@@ -206,6 +235,9 @@ def _replay(ledger: Ledger | None, run_id: str, line: Line) -> Ledger:
     match line.kind:
         case "commit":
             _replay_commit(ledger, run_id, body)
+        case "copy":
+            rows = [_header_in(run_id, raw) for raw in body["checkpoints"]]
+            ledger.apply_import(rows, [Gap(*gap) for gap in body["gaps"]], from_wire(body["at"]))
         case "keep":
             row = _header_in(run_id, body)
             ledger.rows[row.seq] = row

@@ -8,7 +8,7 @@ Pure: no I/O, no clock, no lock; whoever holds a ledger guards it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -19,6 +19,7 @@ from cairn_runtime.errors import HistoryConflict, RunNotFound, Superseded, WaitC
 from cairn_runtime.model.values import JSONObject, copy_json
 from cairn_runtime.store.base import (
     FINISHED,
+    IMPORTING,
     Checkpoint,
     Fence,
     Gap,
@@ -80,6 +81,14 @@ class Ledger:
         kept = replace(new, manifest={}, annotations={}, thread=new.thread or new.workflow)
         manifest, annotations = orjson.dumps(new.manifest), orjson.dumps(new.annotations)
         return cls(kept, manifest, annotations, created_at=now, updated_at=now)
+
+    @classmethod
+    def begin_import(cls, new: NewRun, fence: Fence, now: datetime) -> Ledger:
+        """Make the rows of a run that comes from another store: stopped, and held by a fence."""
+        ledger = cls.begin(new, now)
+        ledger.epoch, ledger.claim_id = fence
+        ledger.phase, ledger.reason = "Cancelled", IMPORTING
+        return ledger
 
     @property
     def row(self) -> Run:
@@ -214,6 +223,16 @@ class Ledger:
         if outcome is not None:
             self._apply_outcome(outcome)
         self.updated_at = self.alive_at = now
+
+    def apply_import(self, checkpoints: Sequence[Checkpoint], gaps: Sequence[Gap], now: datetime) -> None:
+        """Append copies of checkpoints, with the gaps between them."""
+        self.apply_commit("", checkpoints, None, now)
+        self.gaps += gaps
+
+    def after(self, seq: int) -> Iterator[Checkpoint]:
+        """The checkpoints behind a seq, ascending."""
+        seqs = range(max(seq, 0) + 1, self.head_seq + 1)
+        return (row for number in seqs if (row := self.rows.get(number)) is not None)
 
     def _apply_outcome(self, outcome: Outcome) -> None:
         self.phase, self.reason, self.message = outcome.phase, outcome.reason, outcome.message

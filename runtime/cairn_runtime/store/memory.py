@@ -11,7 +11,7 @@ metadata was mutated after it was committed is an `AssertionError` for whoever r
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -45,7 +45,7 @@ from cairn_runtime.store.base import (
 from cairn_runtime.store.ledger import Ledger, page, private
 from cairn_runtime.store.opening import StoreUrl
 from cairn_runtime.store.pruning import droppable, hold_counts
-from cairn_runtime.store.rows import check_claim, check_commit, check_heads, still_held
+from cairn_runtime.store.rows import check_claim, check_commit, check_heads, check_import, page_of, still_held
 
 _NO_METADATA = orjson.dumps({})
 
@@ -97,6 +97,16 @@ class _Place:
             if orjson.dumps(row.metadata) != self.metadata.get(row.id, _NO_METADATA):
                 raise AssertionError(f"the metadata of saved checkpoint {row.id} was changed")
         return out
+
+    def add(self, rows: Sequence[Checkpoint]) -> None:
+        """Let checkpoints be found by id. Raises `HistoryConflict` where one is there, and adds none."""
+        for row in rows:
+            if row.id in self.checkpoints:
+                raise HistoryConflict(f"another checkpoint has the id {row.id}")
+        for row in rows:
+            self.checkpoints[row.id] = row
+            if row.metadata:
+                self.metadata[row.id] = orjson.dumps(row.metadata)
 
     def forget(self, rows: Iterable[Checkpoint]) -> None:
         """Drop checkpoints from what is found by id."""
@@ -243,13 +253,7 @@ class MemoryStore:
             ledger = place.ledger(run_id)
             if not ledger.may_commit(fence, expected_head, write_id, checkpoints):
                 return
-            for checkpoint in checkpoints:
-                if checkpoint.id in place.checkpoints:
-                    raise HistoryConflict(f"another checkpoint has the id {checkpoint.id}")
-            for checkpoint in checkpoints:
-                place.checkpoints[checkpoint.id] = checkpoint
-                if checkpoint.metadata:
-                    place.metadata[checkpoint.id] = orjson.dumps(checkpoint.metadata)
+            place.add(checkpoints)
             ledger.apply_commit(write_id, checkpoints, outcome, self._clock())
             place.touch(run_id)
 
@@ -299,6 +303,40 @@ class MemoryStore:
         place = self._place
         with place.lock:
             return place.untouched(place.ledger(run_id).folded_from(seq))
+
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Read a page of checkpoints with their payloads, ascending."""
+        place = self._place
+        with place.lock:
+            ledger = place.rows(run_id)
+            return [] if ledger is None else place.untouched(page_of(ledger.after(after)))
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Make the row of a run that comes from another store, or answer the row that is there."""
+        check_claim(fence.claim_id)
+        place = self._place
+        with place.lock:
+            ledger = place.ledgers.get(new.run_id)
+            if ledger is None:
+                ledger = place.ledgers[new.run_id] = Ledger.begin_import(new, fence, self._clock())
+                place.touch(new.run_id)
+            else:
+                ledger.may_create(new)
+            return ledger.row
+
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """Append checkpoints as they were elsewhere, under one lock."""
+        check_import(run_id, fence, expected_head, checkpoints, gaps)
+        place = self._place
+        with place.lock:
+            ledger = place.ledger(run_id)
+            if not ledger.may_commit(fence, expected_head, "", checkpoints):
+                return
+            place.add(checkpoints)
+            ledger.apply_import(checkpoints, gaps, self._clock())
+            place.touch(run_id)
 
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:
         """Keep a task's progress."""

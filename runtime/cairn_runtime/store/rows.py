@@ -6,7 +6,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
@@ -19,8 +19,11 @@ from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.store.base import (
     MAX_HEADS,
     MAX_METRICS_BYTES,
+    READ_BYTES,
+    READ_ROWS,
     Checkpoint,
     Fence,
+    Gap,
     NewSignal,
     Origin,
     Wait,
@@ -51,6 +54,34 @@ def check_commit(
             raise ValueError(f"checkpoint {seq} of {run_id} carries another epoch than its commit")
         if checkpoint.payload is None or checkpoint.size != len(checkpoint.payload):
             raise ValueError(f"checkpoint {seq} of {run_id} has no payload of {checkpoint.size} bytes")
+
+
+def check_import(
+    run_id: str, fence: Fence, expected_head: int, checkpoints: Sequence[Checkpoint], gaps: Sequence[Gap]
+) -> None:
+    """Refuse copies of checkpoints that are no sequence, or gaps that are not right before one of them.
+
+    Raises:
+        ValueError: saying which part.
+    """
+    check_claim(fence[1])
+    if not checkpoints:
+        raise ValueError("an import needs a checkpoint")
+    seq = expected_head
+    before: dict[int, int] = {}
+    for checkpoint in checkpoints:
+        if checkpoint.seq <= seq or checkpoint.run_id != run_id:
+            raise ValueError(
+                f"checkpoint {checkpoint.seq} of {checkpoint.run_id} does not follow {seq} of {run_id}"
+            )
+        before[checkpoint.seq - 1] = seq
+        seq = checkpoint.seq
+        if checkpoint.payload is None or checkpoint.size != len(checkpoint.payload):
+            raise ValueError(f"checkpoint {seq} of {run_id} has no payload of {checkpoint.size} bytes")
+    for gap in gaps:
+        known = before.get(gap.last_seq)
+        if known is None or not known < gap.first_seq <= gap.last_seq:
+            raise ValueError(f"the gap {gap.first_seq}-{gap.last_seq} of {run_id} is not before a checkpoint")
 
 
 def was_written(checkpoints: Sequence[Checkpoint], stored: Mapping[int, str], head_seq: int) -> bool:
@@ -98,6 +129,16 @@ def wait_is_open(waits: Sequence[Wait], signal: NewSignal, now: datetime, answer
         and (wait.deadline is None or now < wait.deadline)
         for wait in waits
     )
+
+
+def page_of(rows: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
+    """As many of the rows, from the first, as one page of `read` holds."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += row.size
+        if count and (count == READ_ROWS or size > READ_BYTES):
+            return
+        yield row
 
 
 def absent(run_id: str, seq: int) -> CheckpointNotFound:

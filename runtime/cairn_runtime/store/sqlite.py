@@ -34,9 +34,13 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     FINISHED,
     FOUND_AT_MOST,
+    IMPORTING,
+    READ_BYTES,
+    READ_ROWS,
     Beat,
     Checkpoint,
     Fence,
+    Gap,
     Head,
     Health,
     NewRun,
@@ -53,6 +57,7 @@ from cairn_runtime.store.rows import (
     check_claim,
     check_commit,
     check_heads,
+    check_import,
     metrics_out,
     wait_is_open,
     was_written,
@@ -127,13 +132,21 @@ class BlockingSQLite(SQLiteRetention):
 
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""
+        return self._created(new, {"epoch": 0, "claim_id": "", "phase": "Pending", "reason": ""})
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Make the row of a run that comes from another store, or answer the row that is there."""
+        check_claim(fence.claim_id)
+        return self._created(new, {**fence._asdict(), "phase": "Cancelled", "reason": IMPORTING})
+
+    def _created(self, new: NewRun, head: dict[str, Any]) -> Run:
         now = self._clock()
         with self._db.write():
             owner = self._db.maybe("owner", run_id=new.run_id)
             if owner is None:
                 columns = run_columns(new, now)
                 run = self._db.execute("create_run", columns).lastrowid
-                self._db.execute("create_head", {"run": run, "now": columns["now"]})
+                self._db.execute("create_head", {"run": run, "now": columns["now"], **head})
             elif owner[1]:
                 raise HistoryConflict(f"run {new.run_id} was deleted; its id is not used again")
             elif owner[0] != new.workflow:
@@ -270,6 +283,20 @@ class BlockingSQLite(SQLiteRetention):
         if not ours:
             raise Superseded(run_id)
 
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """Append checkpoints as they were elsewhere, in one transaction."""
+        check_import(run_id, fence, expected_head, checkpoints, gaps)
+        run = self._number(run_id)
+        values: dict[str, Any] = {"run": run, "epoch": fence.epoch, "claim_id": fence.claim_id}
+        values |= {"expected_head": expected_head, "now": to_wire(self._clock())}
+        with self._db.write():
+            if self._move(values, checkpoints):
+                self._add_gaps(run, gaps)
+            else:
+                self._explain(run_id, values, checkpoints)
+
     async def annotate(self, run_id: str, changes: JSONObject) -> None:
         """Set notes beside a run."""
         run = self._number(run_id)
@@ -329,6 +356,15 @@ class BlockingSQLite(SQLiteRetention):
             rows = self._db.all("load", {"first": first, "last": first + last})
         if seq is not None and (not rows or rows[-1][0] != first + seq):
             raise absent(run_id, seq)
+        return [checkpoint_of(run_id, row) for row in rows]
+
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Read a page of checkpoints with their payloads, ascending."""
+        keys = self._keys(run_id)
+        if keys is None or after >= MAX_SEQ:
+            return []
+        keys["first"] += max(after, 0) + 1
+        rows = self._db.all("read", {**keys, "limit": READ_ROWS, "bytes": READ_BYTES})
         return [checkpoint_of(run_id, row) for row in rows]
 
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:

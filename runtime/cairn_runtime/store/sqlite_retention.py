@@ -78,6 +78,9 @@ class SQLiteRetention:
         gaps = gaps_with(self._gaps(run), gone, hashes)
         self._db.many("drop_checkpoint", [((run << SEQ_BITS) + seq,) for seq in gone])
         self._db.execute("drop_gaps", {"run": run})
+        self._add_gaps(run, gaps)
+
+    def _add_gaps(self, run: int, gaps: list[Gap]) -> None:
         rows = [(run, gap.first_seq, gap.last_seq, gap.hash_before, gap.hash_after) for gap in gaps]
         self._db.many("add_gap", rows)
 

@@ -264,6 +264,21 @@ class ThreadedStore:
         """See `Store.load`."""
         return await self._on_thread(self._inner.load(run_id, seq))
 
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """See `Store.read`."""
+        return await self._on_thread(self._inner.read(run_id, after=after))
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """See `Store.import_run`."""
+        return await self._on_thread(self._inner.import_run(new, fence))
+
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """See `Store.import_checkpoints`."""
+        call = self._inner.import_checkpoints(run_id, fence, expected_head, checkpoints, gaps)
+        await self._on_thread(call)
+
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:
         """See `Store.put_progress`."""
         await self._on_thread(self._inner.put_progress(run_id, fence, task, value))

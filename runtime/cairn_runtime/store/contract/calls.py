@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import Checkpoint, Fence, NewRun, NewSignal, Outcome, Store, Swap
+from cairn_runtime.store.base import Checkpoint, Fence, Gap, NewRun, NewSignal, Outcome, Store, Swap
 from cairn_runtime.store.contract.model import Model
 
 
@@ -57,6 +57,25 @@ def committing(
     return Call(
         lambda store: store.commit(run_id, fence, head, write_id, rows, outcome),
         lambda model: model.commit(run_id, fence, head, rows, change),
+        run_id,
+    )
+
+
+def bringing(new: NewRun, fence: Fence) -> Call:
+    """Make the row of a run that comes from another store."""
+    return Call(
+        lambda store: store.import_run(new, fence),
+        lambda model: model.bring(new, fence),
+        new.run_id,
+        lambda run: (run.workflow, run.fence),
+    )
+
+
+def bringing_rows(run_id: str, fence: Fence, head: int, rows: list[Checkpoint], gaps: list[Gap]) -> Call:
+    """Bring copies of checkpoints, with the gaps between them."""
+    return Call(
+        lambda store: store.import_checkpoints(run_id, fence, head, rows, gaps),
+        lambda model: model.bring_rows(run_id, fence, head, rows),
         run_id,
     )
 

@@ -175,6 +175,21 @@ class FaultyStore:
         """Carry `load`."""
         return await self._carry(lambda: self.store.load(run_id, seq))
 
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Carry `read`."""
+        return await self._carry(lambda: self.store.read(run_id, after=after))
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Carry `import_run`."""
+        return await self._carry(lambda: self.store.import_run(new, fence))
+
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """Carry `import_checkpoints`."""
+        sent = (run_id, fence, expected_head, checkpoints, gaps)
+        await self._carry(lambda: self.store.import_checkpoints(*sent))
+
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:
         """Carry `put_progress`."""
         await self._carry(lambda: self.store.put_progress(run_id, fence, task, value))

@@ -28,7 +28,17 @@ from hypothesis.stateful import (
 from cairn_runtime.errors import CairnError, StoreUnavailable
 from cairn_runtime.model.ids import new_id
 from cairn_runtime.model.values import JSONObject, JSONValue
-from cairn_runtime.store.base import Checkpoint, Fence, NewSignal, Outcome, Run, Store, Swap, Wait
+from cairn_runtime.store.base import (
+    Checkpoint,
+    Fence,
+    Gap,
+    NewSignal,
+    Outcome,
+    Run,
+    Store,
+    Swap,
+    Wait,
+)
 from cairn_runtime.store.chain import sealed, verify_payloads
 from cairn_runtime.store.contract import calls
 from cairn_runtime.store.contract.calls import Call
@@ -259,6 +269,37 @@ class StoreMachine(RuleBasedStateMachine):
         call = calls.committing(writer.run_id, writer.fence, head, rows, (write_id, outcome))
         self.make(call, fault)
         self.commits.append(call)
+
+    @rule(name=_NAMES, mine=st.sampled_from([True, True, True, False]), fault=_FAULTS)
+    def bring(self, name: str, mine: bool, fault: Fault | None) -> None:  # noqa: FBT001 - drawn
+        """Bring a run from another store, or one that is there, or was deleted, or is another workflow's."""
+        new = new_run(run_id=self.id_of(name), workflow=self.salt if mine else "another")
+        self.make(calls.bringing(new, Fence(3, new_id())), fault)
+        fence = self.known(name).fence
+        if fence.epoch:
+            self.fences.setdefault(name, []).append(fence)
+
+    @rule(
+        name=_NAMES,
+        stale=_STALE,
+        missing=st.lists(st.integers(min_value=0, max_value=2), min_size=1, max_size=3),
+        fault=_FAULTS,
+    )
+    def bring_rows(self, name: str, stale: int, missing: list[int], fault: Fault | None) -> None:
+        """Bring copies of checkpoints, some with a gap before them, as holder of the run or not."""
+        head = self.known(name).head
+        writer = Writer(self.store, self.id_of(name), self.fence_of(name, stale), head)
+        writer.hash = self.known(name).hashes.get(head, writer.hash)
+        rows: list[Checkpoint] = []
+        gaps: list[Gap] = []
+        for count in missing:
+            row = writer.batch(count + 1)[-1]
+            if count:
+                gaps.append(Gap(writer.seq + 1, row.seq - 1, writer.hash, row.hash))
+            rows.append(row)
+            writer.seq, writer.hash = row.seq, row.hash
+        fence = writer.fence if writer.fence.claim_id else Fence(1, "none")
+        self.make(calls.bringing_rows(writer.run_id, fence, head, rows, gaps), fault)
 
     @rule(name=_NAMES, stale=_STALE, count=st.none() | st.integers(0, 3), fault=_FAULTS)
     def beat(self, name: str, stale: int, count: int | None, fault: Fault | None) -> None:

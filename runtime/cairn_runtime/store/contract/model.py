@@ -301,6 +301,35 @@ class Model:
         self.changes.add(run_id)
         return True
 
+    def bring(self, new: NewRun, fence: Fence) -> Refusal | tuple[str, Fence]:
+        """Make the row of a run that comes from elsewhere, or find the one that is there."""
+        run = self.runs.get(new.run_id)
+        if run is None:
+            run = self.runs[new.run_id] = ModelRun(new.workflow, new.graph_hash, fence.epoch, fence.claim_id)
+            run.outcome = Outcome("Cancelled", "Importing")
+            self.changes.add(new.run_id)
+        if run.deleted or run.workflow != new.workflow:
+            return HistoryConflict
+        return run.workflow, run.fence
+
+    def bring_rows(
+        self, run_id: str, fence: Fence, expected_head: int, rows: list[Checkpoint]
+    ) -> Refusal | None:
+        """Append copies; what is missing between them was pruned elsewhere."""
+        run = self.there(run_id)
+        if run is None:
+            return RunNotFound
+        if rows[-1].seq <= run.head and any(run.rows.get(row.seq) == row for row in rows):
+            return None
+        if not run.fits(fence) or run.head != expected_head:
+            return Superseded
+        for row in rows:
+            run.pruned |= set(range(run.head + 1, row.seq))
+            run.rows[row.seq], run.hashes[row.seq] = row, row.hash
+            run.head, run.ever, run.size = row.seq, run.ever + 1, run.size + row.size
+        self.changes.add(run_id)
+        return None
+
     def load(self, run_id: str, seq: int | None) -> Refusal | list[Checkpoint]:
         """The rows that a checkpoint is folded from."""
         run = self.there(run_id)

@@ -6,6 +6,7 @@ from cairn_runtime.store.contract.annotations import TestAnnotations, TestHeads
 from cairn_runtime.store.contract.changes import TestChanges
 from cairn_runtime.store.contract.claims import TestClaims, TestHeartbeats
 from cairn_runtime.store.contract.commits import TestCommits, TestLostReplies
+from cairn_runtime.store.contract.copies import TestImportedCheckpoints, TestImportedRows, TestReading
 from cairn_runtime.store.contract.deletion import TestDeletion
 from cairn_runtime.store.contract.deliveries import TestDeliveries
 from cairn_runtime.store.contract.history import TestHistory
@@ -35,6 +36,8 @@ __all__ = [
     "TestHeartbeats",
     "TestHistory",
     "TestHolds",
+    "TestImportedCheckpoints",
+    "TestImportedRows",
     "TestLasting",
     "TestLostReplies",
     "TestMetrics",
@@ -42,6 +45,7 @@ __all__ = [
     "TestPins",
     "TestProgress",
     "TestPrune",
+    "TestReading",
     "TestRivals",
     "TestRuns",
     "TestSignals",

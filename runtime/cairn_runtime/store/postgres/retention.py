@@ -10,7 +10,7 @@ from __future__ import annotations
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Gap, Swap
-from cairn_runtime.store.postgres.rows import MAX_BIGINT, annotation_values
+from cairn_runtime.store.postgres.rows import MAX_BIGINT, annotation_values, gap_values
 from cairn_runtime.store.postgres.sessions import Sessions
 from cairn_runtime.store.postgres.values import Value
 from cairn_runtime.store.postgres.wire import Wire
@@ -173,11 +173,5 @@ async def _drop(wire: Wire, run: int, run_id: str, gone: set[int], hashes: dict[
     await wire.change("drop_gaps", {"run": run})
     await wire.change(
         "add_gaps",
-        {
-            "run": run,
-            "firsts": [gap.first_seq for gap in gaps],
-            "lasts": [gap.last_seq for gap in gaps],
-            "befores": [gap.hash_before for gap in gaps],
-            "afters": [gap.hash_after for gap in gaps],
-        },
+        {"run": run, **gap_values(gaps)},
     )

@@ -18,6 +18,7 @@ from cairn_runtime.store.base import (
     FINISHED,
     Checkpoint,
     Fence,
+    Gap,
     Head,
     NewRun,
     NewSignal,
@@ -47,6 +48,10 @@ def new_run_values(new: NewRun) -> dict[str, Value]:
         "origin": None if origin is None else _json(origin),
         "trace_id": new.trace_id,
         "spec_version": new.spec_version,
+        "epoch": 0,
+        "claim_id": "",
+        "phase": "Pending",
+        "reason": "",
         "annotations": _json(new.annotations),
     }
 
@@ -65,9 +70,40 @@ def many_values(
     run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], outcome: Outcome | None
 ) -> dict[str, Value]:
     """Write a commit of checkpoints, column by column."""
-    head = checkpoints[-1]
     return {
         **row_values(run_id, fence, expected_head, outcome),
+        **_columns(checkpoints),
+    }
+
+
+def import_values(
+    run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+) -> dict[str, Value]:
+    """Write copies of checkpoints and the gaps between them, column by column."""
+    return {
+        "run_id": run_id,
+        "epoch": fence[0],
+        "claim_id": fence[1],
+        "expected_head": expected_head,
+        "epochs": [row.epoch for row in checkpoints],
+        **_columns(checkpoints),
+        **gap_values(gaps),
+    }
+
+
+def gap_values(gaps: list[Gap]) -> dict[str, Value]:
+    """Write gaps, column by column."""
+    return {
+        "firsts": [gap.first_seq for gap in gaps],
+        "lasts": [gap.last_seq for gap in gaps],
+        "befores": [gap.hash_before for gap in gaps],
+        "afters": [gap.hash_after for gap in gaps],
+    }
+
+
+def _columns(checkpoints: list[Checkpoint]) -> dict[str, Value]:
+    head = checkpoints[-1]
+    return {
         "head_seq": head.seq,
         "head_id": head.id,
         "head_hash": head.hash,

@@ -25,9 +25,13 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     FINISHED,
     FOUND_AT_MOST,
+    IMPORTING,
+    READ_BYTES,
+    READ_ROWS,
     Beat,
     Checkpoint,
     Fence,
+    Gap,
     Head,
     Health,
     NewRun,
@@ -46,6 +50,7 @@ from cairn_runtime.store.postgres.rows import (
     beyond,
     checkpoint_of,
     head_of,
+    import_values,
     many_values,
     new_run_values,
     new_signal_values,
@@ -64,6 +69,7 @@ from cairn_runtime.store.rows import (
     check_claim,
     check_commit,
     check_heads,
+    check_import,
     metrics_out,
     wait_is_open,
     was_written,
@@ -128,7 +134,15 @@ class PostgresStore(PostgresRetention):
 
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""
-        await self._sessions.fetch("create_run", **new_run_values(new))
+        return await self._created(new)
+
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Make the row of a run that comes from another store, or answer the row that is there."""
+        check_claim(fence.claim_id)
+        return await self._created(new, **fence._asdict(), phase="Cancelled", reason=IMPORTING)
+
+    async def _created(self, new: NewRun, **head: Value) -> Run:
+        await self._sessions.fetch("create_run", **{**new_run_values(new), **head})
         try:
             run = await self.run(new.run_id)
         except RunNotFound:
@@ -218,6 +232,19 @@ class PostgresStore(PostgresRetention):
         else:
             name, values = "commit_row", row_values(run_id, fence, expected_head, outcome)
             values["write_id"] = write_id
+        await self._append(name, values, run_id, write_id, checkpoints)
+
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """Append checkpoints as they were elsewhere, in one statement."""
+        check_import(run_id, fence, expected_head, checkpoints, gaps)
+        values = import_values(run_id, fence, expected_head, checkpoints, gaps)
+        await self._append("import_many", values, run_id, "", checkpoints)
+
+    async def _append(
+        self, name: str, values: dict[str, Value], run_id: str, write_id: str, checkpoints: list[Checkpoint]
+    ) -> None:
         try:
             moved = await self._sessions.change(name, values)
         except Refused as error:
@@ -293,6 +320,12 @@ class PostgresStore(PostgresRetention):
         if seq is not None and rows[-1][1] != seq:
             raise absent(run_id, seq)
         return [checkpoint_of(run_id, row[1:]) for row in rows if row[1] is not None]
+
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Read a page of checkpoints with their payloads, ascending."""
+        page: dict[str, Value] = {"after": min(after, MAX_BIGINT), "limit": READ_ROWS, "bytes": READ_BYTES}
+        rows = await self._sessions.fetch("read", run_id=run_id, **page)
+        return [checkpoint_of(run_id, row) for row in rows]
 
     async def put_progress(self, run_id: str, fence: Fence, task: str, value: bytes) -> None:
         """Keep a task's progress."""

@@ -216,8 +216,7 @@ class RedisRetention:
         edges = [seq for seq in left if seq + 1 not in left or seq - 1 not in left]
         headers = {seq: orjson.loads(rows[seq][1]) for seq in edges}
         gaps = gaps_with(_gaps_in(marks), gone, {seq: header[3] for seq, header in headers.items()})
-        text = orjson.dumps([[g.first_seq, g.last_seq, g.hash_before, g.hash_after] for g in gaps])
-        out: list[Argument] = [marks.get(b"rev", b"0"), text, self._ttl, len(stale), *stale]
+        out: list[Argument] = [marks.get(b"rev", b"0"), gaps_text(gaps), self._ttl, len(stale), *stale]
         for seq in sorted(gone):
             out += [seq, str(orjson.loads(rows[seq][1])[1])]
         return out
@@ -295,6 +294,11 @@ def _holds_in(marks: dict[bytes, bytes]) -> list[tuple[int, str, int]]:
             _, seq, child = mark.split(b":", 2)
             found.append((int(seq), child.decode(), int(at)))
     return found
+
+
+def gaps_text(gaps: Sequence[Gap]) -> bytes:
+    """Write gaps as they lie among the marks."""
+    return orjson.dumps([[gap.first_seq, gap.last_seq, gap.hash_before, gap.hash_after] for gap in gaps])
 
 
 def _gaps_in(marks: dict[bytes, bytes]) -> list[Gap]:

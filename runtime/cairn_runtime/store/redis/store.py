@@ -26,9 +26,13 @@ from cairn_runtime.errors import (
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     FOUND_AT_MOST,
+    IMPORTING,
+    READ_BYTES,
+    READ_ROWS,
     Beat,
     Checkpoint,
     Fence,
+    Gap,
     Head,
     Health,
     NewRun,
@@ -64,7 +68,7 @@ from cairn_runtime.store.redis.records import (
     signal_text,
 )
 from cairn_runtime.store.redis.replies import Argument, Reply, command
-from cairn_runtime.store.redis.retention import RedisRetention, reading, speaking
+from cairn_runtime.store.redis.retention import RedisRetention, gaps_text, reading, speaking
 from cairn_runtime.store.redis.scripts import script
 from cairn_runtime.store.rows import (
     absent,
@@ -72,6 +76,7 @@ from cairn_runtime.store.rows import (
     check_claim,
     check_commit,
     check_heads,
+    check_import,
     metrics_out,
     was_written,
 )
@@ -172,9 +177,19 @@ class RedisStore(RedisRetention):
     @speaking
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""
+        return await self._created(new, (0, "", "Pending", ""))
+
+    @speaking
+    async def import_run(self, new: NewRun, fence: Fence) -> Run:
+        """Make the row of a run that comes from another store, or answer the row that is there."""
+        check_claim(fence.claim_id)
+        phase, outcome, *_ = outcome_arguments(Outcome("Cancelled", IMPORTING))
+        return await self._created(new, (fence.epoch, fence.claim_id, phase, outcome))
+
+    async def _created(self, new: NewRun, head: tuple[Argument, ...]) -> Run:
         thread = new.thread or new.workflow
         now = await self._index.announce(new.run_id, new.workflow, thread)
-        fixed = (new.workflow, thread, now, new_of(new))
+        fixed = (new.workflow, thread, now, new_of(new), *head)
         answer = await self._run_script(
             "create", new.run_id, *fixed, *notes_out(annotated({}, new.annotations))
         )
@@ -205,7 +220,7 @@ class RedisStore(RedisRetention):
         self, *, workflow: str = "", thread: str = "", limit: int = 100, before: str = ""
     ) -> list[Run]:
         """List runs, newest first; a damaged row is logged and left out."""
-        below = await self._created(before) if before else None
+        below = await self._age(before) if before else None
         await self._index.ensure()
         found: dict[str, Run] = {}
         pages = self._index.newest(below=below or b"+inf", workflow=workflow, thread=thread, page=limit + 1)
@@ -234,7 +249,7 @@ class RedisStore(RedisRetention):
                     log.exception("left out a damaged run", extra={"run_id": run_id})
         return found
 
-    async def _created(self, run_id: str) -> bytes:
+    async def _age(self, run_id: str) -> bytes:
         """When a run was created, deleted or not. Raises `RunNotFound`."""
         row = self._keys.of(run_id).row
         created = await self._nodes.ask(row, command("HGET", row, "created"))
@@ -328,6 +343,21 @@ class RedisStore(RedisRetention):
             raise
         except Exception as error:
             raise self.translate(error) from error
+        if answer != 1:
+            self._explain(run_id, checkpoints, answer)
+
+    @speaking
+    async def import_checkpoints(
+        self, run_id: str, fence: Fence, expected_head: int, checkpoints: list[Checkpoint], gaps: list[Gap]
+    ) -> None:
+        """Append checkpoints as they were elsewhere, in one script."""
+        check_import(run_id, fence, expected_head, checkpoints, gaps)
+        await self._refuse_taken(run_id, checkpoints)
+        head, size = checkpoints[-1], sum(row.size for row in checkpoints)
+        rows = [part for row in checkpoints for part in (row.seq, *checkpoint_arguments(row))]
+        tip: tuple[Argument, ...] = (head.seq, head.id, head.hash, gaps_text(gaps)[1:-1], self._ttl)
+        fixed: tuple[Argument, ...] = (fence_text(fence), expected_head, len(checkpoints), size)
+        answer = await self._run_script("import", run_id, *fixed, *tip, *rows)
         if answer != 1:
             self._explain(run_id, checkpoints, answer)
 
@@ -462,6 +492,15 @@ class RedisStore(RedisRetention):
             checkpoint_of(run_id, int(number), header, payload or b"") for number, header, payload in columns
         ]
         return rows[::-1]
+
+    @reading
+    async def read(self, run_id: str, *, after: int = 0) -> list[Checkpoint]:
+        """Read a page of checkpoints with their payloads, ascending."""
+        keys = self._keys.of(run_id)
+        call = script("read").on(keys, min(max(after, 0), 2**53), READ_ROWS, READ_BYTES)
+        flat = await self._nodes.ask(keys.row, call)
+        columns = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        return [checkpoint_of(run_id, int(seq), header, payload) for seq, header, payload in columns]
 
     # -- signals ----------------------------------------------
 

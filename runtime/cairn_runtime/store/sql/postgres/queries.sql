@@ -53,7 +53,7 @@ WITH made AS (
 )
 INSERT INTO {heads} (run, epoch, claim_id, runner, head_seq, head_id, head_hash, phase, reason, message, waits,
                      wake_at, checkpoints, bytes, updated_at, alive_at, change, settled, deleted)
-SELECT run, 0, '', '', 0, '', '', 'Pending', '', '""', '[]',
+SELECT run, $epoch::bigint, $claim_id::text, '', 0, '', '', $phase::text, $reason::text, '""', '[]',
        NULL, 0, 0, created_at, NULL, pg_current_xact_id(), NULL, false
 FROM made;
 
@@ -215,6 +215,35 @@ WITH moved AS (
 )
 INSERT INTO {row_writes} (run, write_id) SELECT run, $write_id FROM moved;
 
+-- name: import_many
+-- Copies of checkpoints, with epochs of their own, and the gaps between them. The row keeps its phase.
+WITH moved AS (
+    UPDATE {heads}
+    SET head_seq = $head_seq::bigint, head_id = $head_id::text, head_hash = $head_hash::text,
+        checkpoints = checkpoints + $count::bigint, bytes = bytes + $bytes::bigint,
+        updated_at = now(), alive_at = now(), change = pg_current_xact_id(),
+        settled = CASE WHEN settled IS NOT NULL THEN pg_current_xact_id() END
+    WHERE run = (SELECT run FROM {runs} WHERE run_id = $run_id::text)
+      AND epoch = $epoch::bigint AND epoch > 0 AND claim_id = $claim_id::text
+      AND head_seq = $expected_head::bigint AND NOT deleted
+    RETURNING run
+), gone AS (
+    INSERT INTO {gaps} (run, first_seq, last_seq, hash_before, hash_after)
+    SELECT moved.run, g.* FROM moved, unnest($firsts::bigint[], $lasts::bigint[], $befores::text[], $afters::text[])
+        AS g (first_seq, last_seq, hash_before, hash_after)
+)
+INSERT INTO {checkpoints} (run, seq, epoch, visit, item, format_version, size, created_at, id, write_id,
+                           parent_hash, hash, graph_hash, digest, kind, step, next, metadata, payload)
+SELECT moved.run, c.seq, c.epoch, c.visit, c.item, c.format_version, c.size, c.created_at, c.id, c.write_id,
+       c.parent_hash, c.hash, c.graph_hash, c.digest, c.kind, c.step, c.next::json, c.metadata::json, c.payload
+FROM moved, unnest($seqs::bigint[], $epochs::bigint[], $visits::bigint[], $items::bigint[],
+                   $format_versions::bigint[], $sizes::bigint[], $created_ats::timestamptz[], $ids::text[],
+                   $write_ids::text[], $parent_hashes::text[], $hashes::text[], $graph_hashes::text[],
+                   $digests::text[], $kinds::text[], $steps::text[], $nexts::text[], $metadatas::text[],
+                   $payloads::bytea[])
+     AS c (seq, epoch, visit, item, format_version, size, created_at, id, write_id, parent_hash, hash, graph_hash,
+           digest, kind, step, next, metadata, payload);
+
 -- name: written
 -- By which writes the checkpoints are stored that a commit wanted to add, and where the head is: one view.
 SELECT h.head_seq, c.seq, c.write_id
@@ -291,6 +320,19 @@ FROM {runs} r JOIN {heads} h USING (run)
                                WHERE s.run = r.run AND s.seq <= coalesce($seq, h.head_seq) AND s.kind = 'snapshot'
                                ORDER BY s.seq DESC LIMIT 1), 0)
 WHERE r.run_id = $run_id::text AND NOT h.deleted
+ORDER BY c.seq;
+
+-- name: read
+-- A page: every checkpoint before which the page has room; the first always.
+SELECT c.seq, c.id, c.parent_hash, c.hash, c.epoch, c.write_id, c.kind, c.step, c.visit, c.item, c.next, c.metadata,
+       c.created_at, c.format_version, c.graph_hash, c.digest, c.size, c.payload
+FROM {checkpoints} c
+     JOIN (SELECT t.run, t.seq, row_number() OVER w AS place, sum(t.weight) OVER w AS total
+           FROM (SELECT run, seq, octet_length(payload) AS weight FROM {checkpoints}
+                 WHERE run = (SELECT run FROM {runs} WHERE run_id = $run_id::text) AND seq > $after::bigint
+                 ORDER BY seq LIMIT $limit::bigint) t
+           WINDOW w AS (ORDER BY t.seq)) p USING (run, seq)
+WHERE p.total <= $bytes::bigint OR p.place = 1
 ORDER BY c.seq;
 
 -- name: put_progress

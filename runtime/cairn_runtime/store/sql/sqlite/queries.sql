@@ -17,7 +17,7 @@ VALUES (:run_id, :workflow, :thread, :manifest, :graph_hash, :key_base, :folder,
 -- name: create_head
 INSERT INTO heads (run, epoch, claim_id, runner, head_seq, head_id, head_hash, phase, reason, message, waits,
                    wake_at, checkpoints, bytes, updated_at, alive_at, change, deleted)
-VALUES (:run, 0, '', '', 0, '', '', 'Pending', '', '', '[]',
+VALUES (:run, :epoch, :claim_id, '', 0, '', '', :phase, :reason, '', '[]',
         NULL, 0, 0, :now, NULL, (SELECT coalesce(max(change), 0) + 1 FROM heads), 0);
 
 -- name: owner
@@ -168,6 +168,20 @@ FROM checkpoints
 WHERE key BETWEEN coalesce((SELECT s.key FROM checkpoints s
                             WHERE s.key BETWEEN :first AND :last AND s.kind = 'snapshot'
                             ORDER BY s.key DESC LIMIT 1), :first) AND :last
+ORDER BY key;
+
+-- name: read
+-- A page: every checkpoint before which the page has room; the first always.
+SELECT key, id, parent_hash, hash, epoch, write_id, kind, step, visit, item, next, metadata, created_at,
+       format_version, graph_hash, digest, size, payload
+FROM checkpoints
+WHERE key BETWEEN :first AND (
+    SELECT max(p.key) FROM (
+        SELECT t.key, t.weight, row_number() OVER w AS place, sum(t.weight) OVER w AS total
+        FROM (SELECT key, length(payload) AS weight FROM checkpoints
+              WHERE key BETWEEN :first AND :last ORDER BY key LIMIT :limit) t
+        WINDOW w AS (ORDER BY t.key)) p
+    WHERE p.total <= :bytes OR p.place = 1)
 ORDER BY key;
 
 -- name: put_progress
