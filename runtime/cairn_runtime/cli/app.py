@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from cairn_runtime.cli.options import DebugOption, called_by_kubectl
-from cairn_runtime.cli.verbs import answering, caring, checking, looking, running
+from cairn_runtime.cli.verbs import answering, caring, checking, looking, moving, running
 from cairn_runtime.errors import Fault
 
 UsageError: Any = typer.BadParameter.__bases__[0]
@@ -45,7 +45,11 @@ SECTIONS: dict[str, tuple[tuple[Callable[..., int], str], ...]] = {
         (checking.graph, "cairn graph digest.yaml -o svg > digest.svg"),
         (checking.verify, "cairn verify digest"),
     ),
-    "Care": ((caring.store, "cairn store check"),),
+    "Care": (
+        (moving.export, "cairn export --all"),
+        (moving.import_, "cairn import cairn-sqlite-2026-11-29T030000Z.cairn.zst"),
+        (caring.store, "cairn store check"),
+    ),
 }
 """The verbs by what they are for, each with an example that works as it stands."""
 

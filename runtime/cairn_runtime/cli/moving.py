@@ -15,7 +15,7 @@ from cairn_runtime.cli.inputs import refuse
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.stores import existing_store, store_url
 from cairn_runtime.cli.views.texts import plain
-from cairn_runtime.cli.views.units import counted, size_text
+from cairn_runtime.cli.views.units import counted, size
 from cairn_runtime.errors import EXIT_DONE, EXIT_FAILED, InvalidInput
 from cairn_runtime.model.ids import short_id
 from cairn_runtime.model.values import JSONObject
@@ -25,7 +25,7 @@ from cairn_runtime.runner.archives.files import STANDARD, SUFFIX, dated_name, op
 from cairn_runtime.runner.archives.importing import Importer
 from cairn_runtime.runner.naming import all_runs, workflow_name
 from cairn_runtime.store.base import Run, Store
-from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.keys import codec_from_environment
 from cairn_runtime.store.opening import open_store, parse_store_url
 
 
@@ -54,7 +54,7 @@ async def export_runs(
 async def import_runs(output: Output, url: str | None, file: str, wishes: Wishes) -> int:
     """Bring the runs of a file into a store; it is made where there is none."""
     store = await open_store(store_url(url))
-    importer = Importer(store, Codec(), wishes)
+    importer = Importer(store, codec_from_environment(), wishes)
     try:
         with opened(file) as lines:
             await importer.take(lines)
@@ -111,7 +111,7 @@ def _tell(output: Output, done: str, where: str, path: str, report: Report) -> N
 def _lines(done: str, where: str, path: str, report: Report) -> Iterable[str]:
     target = {"-": "standard output" if done == "exported" else "standard input"}.get(path, path)
     what = f"{counted(report.runs, 'run')}, {counted(report.checkpoints, 'checkpoint')}"
-    yield f"{done} {what}, {size_text(report.bytes)}, {where} {target}"
+    yield f"{done} {what}, {size(report.bytes)}, {where} {target}"
     if report.there:
         yield f"{counted(report.there, 'run')} there already, the same"
     yield from _left_lines(report.left)

@@ -467,7 +467,8 @@ class Store(Protocol):
         """Append checkpoints as they were elsewhere, and the gaps between them, in one atomic step.
 
         They ascend from above `expected_head`, with epochs and write_ids of their own. A gap stands right
-        before one of them. Sent again after it was applied it is success. The row keeps phase and reason.
+        before a snapshot, which needs nothing of it. Sent again after it was applied it is success. The row
+        keeps phase and reason.
 
         Raises:
             ValueError: they are no such sequence.

@@ -59,7 +59,7 @@ def check_commit(
 def check_import(
     run_id: str, fence: Fence, expected_head: int, checkpoints: Sequence[Checkpoint], gaps: Sequence[Gap]
 ) -> None:
-    """Refuse copies of checkpoints that are no sequence, or gaps that are not right before one of them.
+    """Refuse copies of checkpoints that are no sequence, or gaps that are not right before a snapshot.
 
     Raises:
         ValueError: saying which part.
@@ -74,14 +74,15 @@ def check_import(
             raise ValueError(
                 f"checkpoint {checkpoint.seq} of {checkpoint.run_id} does not follow {seq} of {run_id}"
             )
-        before[checkpoint.seq - 1] = seq
+        if checkpoint.kind == "snapshot":
+            before[checkpoint.seq - 1] = seq
         seq = checkpoint.seq
         if checkpoint.payload is None or checkpoint.size != len(checkpoint.payload):
             raise ValueError(f"checkpoint {seq} of {run_id} has no payload of {checkpoint.size} bytes")
     for gap in gaps:
         known = before.get(gap.last_seq)
         if known is None or not known < gap.first_seq <= gap.last_seq:
-            raise ValueError(f"the gap {gap.first_seq}-{gap.last_seq} of {run_id} is not before a checkpoint")
+            raise ValueError(f"the gap {gap.first_seq}-{gap.last_seq} of {run_id} is not before a snapshot")
 
 
 def was_written(checkpoints: Sequence[Checkpoint], stored: Mapping[int, str], head_seq: int) -> bool:

@@ -40,7 +40,7 @@ def export(
     output: OutputOption = Format.TABLE,
     debug: DebugOption = False,
 ) -> int:
-    """Write runs into a file. A Workflow's name means all its runs. Exit code 1 if something was left behind."""
+    """Write runs into a file; a Workflow's name means all its runs. Exit code 1 if any was left behind."""
     from cairn_runtime.cli import moving
 
     answer = Output(output)

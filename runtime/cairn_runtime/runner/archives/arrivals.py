@@ -143,8 +143,8 @@ class Arrival:
         """Account for what is missing before a checkpoint: pruned, skipped, or lost."""
         gap, self._gap = self._gap, None
         if gap is not None:
-            if gap.last != row.seq - 1 or not self._seen < gap.first <= gap.last:
-                raise InvalidInput([Fault(f"checkpoint {row.seq}", "the gap is not right before it")])
+            if gap.last != row.seq - 1 or not self._seen < gap.first <= gap.last or row.kind != "snapshot":
+                raise InvalidInput([Fault(f"checkpoint {row.seq}", "no prune leaves a gap before it")])
             # What stands on its sides are the neighbours here, as where it comes from.
             first = max(gap.first, self._head + 1)
             if first <= gap.last:

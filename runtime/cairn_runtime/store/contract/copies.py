@@ -24,11 +24,11 @@ from cairn_runtime.store.contract.cases import StoreCase, Writer, begun, new_run
 
 
 def copied(run_id: str, count: int = 6) -> list[Checkpoint]:
-    """A history as another store would have it, of two claims: one half under epoch 3, one under 5."""
+    """A history of snapshots as another store would have it: one half under epoch 3, one under 5."""
     rows: list[Checkpoint] = []
     for epoch in (3, 5):
         writer = Writer(NOWHERE, run_id, Fence(epoch, ""), len(rows), rows[-1].hash if rows else "0" * 64)
-        rows += writer.batch(count // 2)
+        rows += writer.batch(count // 2, kind="snapshot")
     return rows
 
 
@@ -164,7 +164,7 @@ class TestImportedCheckpoints(StoreCase):
 
         run = await store.run(run_id)
         assert await store.read(run_id) == rows
-        assert await store.load(run_id) == rows
+        assert await store.load(run_id) == rows[-1:]
         assert await store.checkpoint(rows[3].id) == rows[3]
         assert (run.head_seq, run.head_id, run.head_hash) == (6, rows[-1].id, rows[-1].hash)
         assert (run.checkpoints, run.bytes) == (6, sum(row.size for row in rows))
@@ -174,8 +174,7 @@ class TestImportedCheckpoints(StoreCase):
     async def test_gaps_come_with_what_stands_behind_them(self, store: Store) -> None:
         """At the beginning, in the middle, in a later batch; a prune here joins its own to them."""
         run_id, fence = await arriving(store)
-        rows = [row._replace(kind="snapshot") for row in copied(run_id, 10)]
-        rows = _chained(rows)
+        rows = copied(run_id, 10)
         first = Gap(1, 1, "0" * 64, rows[1].hash)
         kept = [rows[n] for n in (1, 2, 4, 5, 8, 9)]
 
@@ -244,7 +243,9 @@ class TestImportedCheckpoints(StoreCase):
             with pytest.raises(RunNotFound):
                 await store.import_checkpoints(run_id, fence, 0, copied(run_id), [])
 
-    @pytest.mark.parametrize("what", ["descending", "another run", "no payload", "stray gap", "nothing"])
+    @pytest.mark.parametrize(
+        "what", ["descending", "another run", "no payload", "stray gap", "gap before a delta", "nothing"]
+    )
     async def test_what_is_no_sequence_is_refused(self, store: Store, what: str) -> None:
         """A mistake of the caller, found before anything is asked of the store."""
         run_id, fence = await arriving(store)
@@ -254,6 +255,7 @@ class TestImportedCheckpoints(StoreCase):
             "another run": lambda: ([rows[0]._replace(run_id=new_id())], []),
             "no payload": lambda: ([rows[0]._replace(payload=None)], []),
             "stray gap": lambda: (rows[:2], [Gap(2, 2, "", "")]),
+            "gap before a delta": lambda: ([rows[1]._replace(kind="delta")], [Gap(1, 1, "", "")]),
             "nothing": lambda: ([], []),
         }
         given, gaps = broken[what]()
@@ -278,11 +280,3 @@ class TestImportedCheckpoints(StoreCase):
         assert await store.progress(run_id) == {"draft#1": b"half"}
         assert await store.pins(run_id) == {2}
         await store.hold(rows[-1].id, new_id())
-
-
-def _chained(rows: list[Checkpoint]) -> list[Checkpoint]:
-    """Chain checkpoints again that were changed."""
-    out: list[Checkpoint] = []
-    for row in rows:
-        out.append(sealed(row._replace(parent_hash=out[-1].hash if out else "0" * 64)))
-    return out

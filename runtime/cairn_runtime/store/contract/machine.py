@@ -295,6 +295,9 @@ class StoreMachine(RuleBasedStateMachine):
         for count in missing:
             row = writer.batch(count + 1)[-1]
             if count:
+                # What a prune leaves needs nothing of what it took.
+                row = sealed(row._replace(kind="snapshot"))
+            if count:
                 gaps.append(Gap(writer.seq + 1, row.seq - 1, writer.hash, row.hash))
             rows.append(row)
             writer.seq, writer.hash = row.seq, row.hash
