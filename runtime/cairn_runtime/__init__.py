@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cairn_runtime.engine.context import Context, Park, SyncContext
+    from cairn_runtime.model.building import Workflow
     from cairn_runtime.runner.library import (
         approve,
         history,
@@ -31,6 +32,7 @@ __all__ = [
     "Context",
     "Park",
     "SyncContext",
+    "Workflow",
     "__version__",
     "approve",
     "history",
@@ -49,6 +51,7 @@ _HOMES = {
     "Context": "cairn_runtime.engine.context",
     "Park": "cairn_runtime.engine.context",
     "SyncContext": "cairn_runtime.engine.context",
+    "Workflow": "cairn_runtime.model.building",
     "approve": "cairn_runtime.runner.library",
     "history": "cairn_runtime.runner.library",
     "open_store": "cairn_runtime.store.opening",

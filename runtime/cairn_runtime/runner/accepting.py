@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cairn_runtime.errors import Fault, InvalidInput, ManifestInvalid
+from cairn_runtime.model.building import Workflow as Built
 from cairn_runtime.model.reading import MAX_TEXT_BYTES, read_manifest
 from cairn_runtime.model.validation import validate
 from cairn_runtime.model.values import JSONObject, JSONValue, NotJSON, jsonify
@@ -17,12 +18,13 @@ from cairn_runtime.runner.starting import Accepted
 
 
 def accept(
-    workflow: Workflow | Mapping[str, JSONValue] | Path | str, overlay: Mapping[str, object] | None = None
+    workflow: Built | Workflow | Mapping[str, JSONValue] | Path | str,
+    overlay: Mapping[str, object] | None = None,
 ) -> Accepted:
     """Read and judge a Workflow.
 
     Args:
-        workflow: a manifest's path, the manifest as a JSON object, or the model.
+        workflow: what was built in Python, a manifest's path, the manifest as a JSON object, or the model.
         overlay: inputs to lay over `spec.input`, name by name.
 
     Raises:
@@ -30,8 +32,11 @@ def accept(
         InvalidInput: an input is not JSON.
     """
     folder = None
-    if isinstance(workflow, Workflow):
-        document: JSONObject = workflow.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(workflow, Built):
+        document: JSONObject = workflow.manifest()
+        folder = workflow.folder
+    elif isinstance(workflow, Workflow):
+        document = workflow.model_dump(mode="json", by_alias=True, exclude_unset=True)
     elif isinstance(workflow, str | Path):
         path = Path(workflow)
         document = read_manifest(_bytes_of(path), source=str(path))

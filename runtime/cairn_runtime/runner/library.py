@@ -30,6 +30,7 @@ from cairn_runtime.errors import (
     StoreUnavailable,
     Superseded,
 )
+from cairn_runtime.model.building import Workflow as Built
 from cairn_runtime.model.values import JSONObject, JSONValue, jsonify
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.accepting import accept
@@ -60,7 +61,7 @@ __all__ = [
 DEFAULT_STORE = "sqlite:///.cairn/cairn.db"
 _PAGE = 100
 
-AnyWorkflow: TypeAlias = "Workflow | Mapping[str, JSONValue] | Path | str"
+AnyWorkflow: TypeAlias = "Built | Workflow | Mapping[str, JSONValue] | Path | str"
 AnyStore: TypeAlias = "Store | str | None"
 
 
@@ -100,7 +101,7 @@ async def run(
     """Run a Workflow until it is finished or waits for somebody; an unfinished run of the same spec goes on.
 
     Args:
-        workflow: a manifest's path, the manifest as a dict, or the model.
+        workflow: what was built in Python, a manifest's path, the manifest as a dict, or the model.
         store: an open store, a URL, or None for the default.
         input: laid over `spec.input`.
         new: start another run although one is unfinished.
