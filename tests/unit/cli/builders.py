@@ -62,14 +62,21 @@ def compiled(raw: dict[str, Any] | None = None) -> CompiledWorkflow:
 class Writer:
     """Writes the history of one run, a checkpoint for each task that ends."""
 
-    def __init__(self, store: Store, run: Run, ready: CompiledWorkflow) -> None:
+    def __init__(self, store: Store, run: Run, ready: CompiledWorkflow, codec: Codec | None = None) -> None:
         self.store = store
         self.run = run
-        self.control = Control.at_head(store, Codec(), run, ready.graph_hash)
+        self.control = Control.at_head(store, codec or Codec(), run, ready.graph_hash)
         self.planner = Planner(ready, RunState(), [])
 
     @classmethod
-    async def begin(cls, store: Store, raw: dict[str, Any] | None = None, *, nonce: str = "1") -> Writer:
+    async def begin(
+        cls,
+        store: Store,
+        raw: dict[str, Any] | None = None,
+        *,
+        nonce: str = "1",
+        codec: Codec | None = None,
+    ) -> Writer:
         """Create and claim a run, and write its first checkpoint."""
         raw = raw or document()
         ready = compiled(raw)
@@ -77,7 +84,7 @@ class Writer:
         run_id = run_id_for(key.rpartition("/")[2], nonce)
         await store.create_run(NewRun(run_id, key, raw, ready.graph_hash, run_id))
         await store.claim(run_id, 0, f"claim-{nonce}", "0.1.0")
-        writer = cls(store, await store.run(run_id), ready)
+        writer = cls(store, await store.run(run_id), ready, codec)
         writer.planner.begin(ready.input)
         await writer.save("", 0, None)
         return writer
