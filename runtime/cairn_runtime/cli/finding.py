@@ -29,6 +29,21 @@ async def the_run(store: Store, text: str) -> Run:
         raise RunNotFound(text, _with_guess(error.message, text, names)) from None
 
 
+async def the_runs(store: Store, text: str) -> list[Run]:
+    """Find what is meant, newest first: all runs of a Workflow where its name is given, else the one run.
+
+    Raises:
+        RunNotFound: none; with the nearest name.
+        InvalidInput: several Workflows, or runs.
+    """
+    run = await the_run(store, text)
+    namespace, _, rest = run.workflow.partition("/")
+    name = rest.rpartition("/")[0]
+    if text not in (name, f"{namespace}/{name}"):
+        return [run]
+    return [one async for one in all_runs(store, run.workflow)]
+
+
 async def the_checkpoint(store: Store, text: str, run: Run | None = None) -> Checkpoint:
     """Find the checkpoint that is meant, as a header; `run` is the one at hand.
 

@@ -22,6 +22,10 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
+from cairn_runtime.model.running import History
+from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.store.base import Checkpoint
 
 
@@ -35,6 +39,18 @@ class Policy(NamedTuple):
 
 
 NOTHING_BUT_THE_HEAD = Policy(0, 0.0)
+
+
+def policy_of(manifest: JSONObject) -> Policy:
+    """Read `spec.checkpoint.history`; where it cannot be read the defaults hold."""
+    found: JSONValue = manifest
+    for key in ("spec", "checkpoint", "history"):
+        found = found.get(key) if isinstance(found, dict) else None
+    try:
+        history = History.model_validate(found or {})
+    except ValidationError:
+        history = History()
+    return Policy(history.keep_last, history.max_age)
 
 
 class Entry(NamedTuple):
