@@ -25,6 +25,7 @@ from cairn_operator.handlers.doorbells import Ring
 from cairn_operator.handlers.watches import Watches
 from cairn_operator.names import CHECKPOINT_KIND, WORKFLOW_KIND
 from cairn_operator.reconcile.act import Actor, Refusal
+from cairn_operator.reconcile.checking import Checks
 from cairn_operator.reconcile.decide import Keeping
 from cairn_operator.reconcile.freshness import Freshness
 from cairn_operator.reconcile.observe import Observer
@@ -69,6 +70,7 @@ class Operator:
         self._stores = Stores(settings.stores, hide=hide)
         self._queue = Queue()
         self._pulse = Pulse(self._stores, self._queue.ring, time.monotonic)
+        self._checks = Checks(self._stores, self._stores.capacity, self._pulse.lost)
         self._freshness = Freshness(time.monotonic)
         self._showing = Showing(cluster, self._stores, time.monotonic, self._between)
         self._reconciler = self._make_reconciler(cluster, version)
@@ -81,6 +83,8 @@ class Operator:
                 watch_restarts=lambda: self._watches.restarts,
                 active=lambda: self._on_duty,
                 open_stores=lambda: {name: self._stores.is_open(name) for name in self._stores},
+                lost_stores=lambda: {name for name in self._stores if self._pulse.outage(name) is not None},
+                rooms=lambda: self._checks.rooms,
                 api_writes=lambda: cluster.writes,
             )
         )
@@ -120,6 +124,8 @@ class Operator:
             await asyncio.wait({rounds, keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._on_duty = False
+            self._metrics.off_duty()
+            self._checks.rooms.clear()
             self._watches.end()
             for task in (rounds, stopping, keeping):
                 task.cancel()
@@ -171,6 +177,7 @@ class Operator:
                 settings.sweep_patience_seconds,
                 between=self._between,
             ),
+            checks=self._checks,
             listing=listing,
             freshness=self._freshness,
             restart_watches=self._watches.restart,

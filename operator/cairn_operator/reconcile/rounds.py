@@ -5,6 +5,7 @@
     polls        ask each store once a second for the heads of its unfinished runs
     stores       open what can be opened
     sweep        removes runs of deleted Workflows
+    checks       ask each store every minute how it is
 
 All of it runs while this process holds the Lease, and ends at once when it does not any more.
 """
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 from cairn_operator.cluster.errors import ApiError
 from cairn_operator.names import WORKFLOW_KIND
+from cairn_operator.reconcile.checking import Checks
 from cairn_operator.reconcile.freshness import Freshness, number_of
 from cairn_operator.reconcile.passes import Reconciler
 from cairn_operator.reconcile.pulse import POLL_SECONDS, Pulse
@@ -74,6 +76,7 @@ class Rounds:
     pulse: Pulse
     stores: Stores
     sweeper: Sweeper
+    checks: Checks
     listing: Listing
     freshness: Freshness
     restart_watches: Callable[[str], None]
@@ -89,6 +92,7 @@ class Rounds:
             group.create_task(self.keep_polling())
             group.create_task(self.keep_watching())
             group.create_task(self.sweeper.keep_sweeping())
+            group.create_task(self.checks.keep_checking())
             for _ in range(self.workers):
                 group.create_task(self.reconciler.work())
 

@@ -1,6 +1,7 @@
 """The stores of this installation: opened as they can be, looked at again as long as the operator runs.
 
-    <folder>/<name>/url      one file for each store, mounted from a Secret
+    <folder>/<name>/url         one file for each store, mounted from a Secret
+    <folder>/<name>/capacity    how much it may hold, e.g. 50Gi, where somebody says so
 
 A store that does not open keeps nobody from using the others: in its place stands one that answers every call
 with the reason, and it is tried again. A URL that was changed (a new password) is opened and takes the old
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from cairn_runtime.errors import CairnError, StoreUnavailable
+from cairn_runtime.model.durations import parse_size
 from cairn_runtime.store.base import Store
 from cairn_runtime.store.opening import open_store
 
@@ -75,6 +77,17 @@ class Stores(Mapping[str, Store]):
     def is_open(self, name: str) -> bool:
         """Whether it was opened; it may have gone away since."""
         return name in self._urls
+
+    def capacity(self, name: str) -> int | None:
+        """How many bytes a store may hold; None: nobody said so, or not so that it can be read."""
+        file = self._folder / name / "capacity"
+        try:
+            return parse_size(file.read_text().strip())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.warning("capacity could not be read", extra={"store": name, "why": str(error)})
+            return None
 
     async def ready(self) -> None:
         """Wait until every store was opened or refused, but not for long; whoever is late answers so."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
@@ -15,9 +16,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from cairn_operator.reconcile.act import Refusal
+from cairn_operator.reconcile.checking import Room
 from cairn_operator.reconcile.checks import last_word
 from cairn_operator.reconcile.state import CreateRun, Plan, StartRunner, World
 from cairn_operator.reconcile.workqueue import Key
+from cairn_operator.telemetry.sums import RunSums
 from cairn_runtime.errors import EXIT_SUPERSEDED
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,6 +38,10 @@ class Gauges:
     watch_restarts: Callable[[], int]
     active: Callable[[], bool]
     open_stores: Callable[[], Mapping[str, bool]]
+    lost_stores: Callable[[], AbstractSet[str]]
+    """Those that did not answer when they were asked last."""
+    rooms: Callable[[], Mapping[str, Room]]
+    """How fast and how full each store is, as it said at last."""
     api_writes: Callable[[], Mapping[tuple[str, str], int]]
     """Writes to the API server so far, by kind and verb."""
 
@@ -45,6 +52,7 @@ class Metrics:
     def __init__(self, gauges: Gauges) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
         self._phases: dict[Key, str] = {}
+        self._sums = RunSums()
         self._passes = Histogram(
             "cairn_pass_seconds", "How long passes took.", registry=registry, buckets=_BUCKETS
         )
@@ -69,7 +77,7 @@ class Metrics:
         self._store_errors = Counter(
             "cairn_store_errors", "Passes that a store did not serve.", ["store", "reason"], registry=registry
         )
-        registry.register(_LookedUp(gauges, self._phases))
+        registry.register(_LookedUp(gauges, self._phases, self._sums))
 
     def count_pass(self, key: Key, world: World, plan: Plan, refusal: Refusal, seconds: float) -> None:
         """Count a pass that was made."""
@@ -86,14 +94,22 @@ class Metrics:
         self._count_fenced(key, world)
         if world.store_error is not None:
             self._store_errors.labels(world.store, world.store_error[0]).inc()
+        else:
+            self._sums.see(key, world.store, world.run)
 
     def count_end(self, key: Key, reason: str) -> None:
         """Count a pass that is repeated, or forget a Workflow that is `Gone`."""
         if reason == "Gone":
             self._phases.pop(key, None)
             self._fenced_pods.pop(key, None)
+            self._sums.forget(key)
         else:
             self._failures.labels(reason).inc()
+
+    def off_duty(self) -> None:
+        """Somebody else may be active from now on: what was seen of Workflows counts no more."""
+        self._phases.clear()
+        self._sums.forget_all()
 
     def _count_fenced(self, key: Key, world: World) -> None:
         """Count runners that the store refused: a process that came back, a node that was thought lost."""
@@ -118,6 +134,7 @@ class _LookedUp(Collector):
 
     gauges: Gauges
     phases: Mapping[Key, str]
+    sums: RunSums
 
     def collect(self) -> Iterator[Metric]:
         """Look everything up."""
@@ -134,6 +151,7 @@ class _LookedUp(Collector):
                   self.gauges.watch_ages())  # fmt: skip
         yield _by("store", "cairn_store_open", "Whether a store could be opened.",
                   {name: float(is_open) for name, is_open in self.gauges.open_stores().items()})  # fmt: skip
+        yield from self._of_stores()
         writes = CounterMetricFamily("cairn_api_writes", "Writes to the API server.", labels=["kind", "verb"])
         for (kind, verb), number in sorted(self.gauges.api_writes().items()):
             writes.add_metric([kind, verb], number)
@@ -141,6 +159,22 @@ class _LookedUp(Collector):
         tally = Tally(self.phases.values())
         yield _by("phase", "cairn_runs", "Workflows by the phase of their current run.",
                   {phase: float(tally[phase]) for phase in PHASES})  # fmt: skip
+        yield from self.sums.families(self.gauges.open_stores())
+
+    def _of_stores(self) -> Iterator[Metric]:
+        """How the stores are, as whoever is active sees them; what nobody knows is left out."""
+        if not self.gauges.active():
+            return
+        lost, rooms = self.gauges.lost_stores(), self.gauges.rooms()
+        yield _by("store", "cairn_store_up", "Whether a store answered when it was asked last.",
+                  {name: float(is_open and name not in lost)
+                   for name, is_open in self.gauges.open_stores().items()})  # fmt: skip
+        yield _by("store", "cairn_store_latency_seconds", "How long a store took to answer a question.",
+                  {name: room.latency_seconds for name, room in rooms.items()})  # fmt: skip
+        used = {name: room.used_bytes for name, room in rooms.items() if room.used_bytes is not None}
+        yield _by("store", "cairn_store_used_bytes", "What a store holds.", used)
+        free = {name: room.free_bytes for name, room in rooms.items() if room.free_bytes is not None}
+        yield _by("store", "cairn_store_free_bytes", "What a store has room for yet.", free)
 
 
 def _by(label: str, name: str, text: str, values: Mapping[str, float]) -> GaugeMetricFamily:

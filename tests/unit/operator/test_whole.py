@@ -18,6 +18,7 @@ from cairn_operator.process import Operator
 from cairn_operator.reconcile import showing
 from cairn_operator.settings import DieAt, Settings
 from cairn_runtime.model.ids import new_id
+from cairn_runtime.model.metrics import read_metrics
 from cairn_runtime.store.base import Store
 from cairn_runtime.store.opening import open_store
 
@@ -107,6 +108,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.url = f"memory:{new_id()}"
+        self.operators: list[Operator] = []
         (folder / "default").mkdir()
         (folder / "default" / "url").write_text(self.url)
 
@@ -115,6 +117,7 @@ class Site:
         settings = Settings("home", "runner:1", "me", stores=self._folder, die_at=die_at)
         server: Any = house.server
         made = Operator(settings, server, "0", hide=lambda _url: None)
+        self.operators.append(made)
         house.watch(made)
         return asyncio.create_task(made._rounds.run())
 
@@ -292,3 +295,41 @@ async def test_an_object_that_somebody_deleted_comes_back(house):
     house.server.pop("Checkpoint", "team", house.checkpoints()[1]["metadata"]["name"])
     assert sorted(house.checkpoints()) == [2, 3]
     await house.until(lambda: sorted(house.checkpoints()) == [1, 2, 3])
+
+
+def sums(operator: Operator) -> dict[str, float]:
+    """What an operator has summed, by name and first label but the store's."""
+    return {
+        " ".join(
+            (sample.name, *(value for label, value in sample.labels.items() if label != "store"))
+        ): sample.value
+        for family in operator._metrics._sums.families(["default"])
+        for sample in family.samples
+    }
+
+
+async def test_the_sums_are_those_of_the_rows(site, house):
+    """Every checkpoint, step and save of two runs, one forked from the other, once."""
+    house.apply(**chain(5))
+    await house.until(lambda: house.status.get("phase") == "Succeeded")
+    house.apply(**chain(5, resume={"checkpoint": str(house.status["head"]["id"]), "nonce": "1"}))
+    await house.until(
+        lambda: (
+            (house.status.get("lastResume") or {}).get("nonce") == "1"
+            and house.status["phase"] == "Succeeded"
+        )
+    )
+    (operator,) = site.operators
+    rows = await house.store.runs(limit=10)
+    metrics = [read_metrics(row.metrics) for row in rows]
+
+    await house.until(lambda: sums(operator)["cairn_run_seconds_count Succeeded"] == 2)
+    saves = sum(sum(found.saves.counts) for found in metrics if found is not None)
+    await house.until(lambda: sums(operator)["cairn_checkpoint_write_seconds_count"] == saves)
+
+    found = sums(operator)
+    assert len(rows) == 2
+    assert found["cairn_checkpoints_written_total"] == sum(row.checkpoints for row in rows)
+    assert found["cairn_checkpoint_bytes_total"] == sum(row.bytes for row in rows)
+    assert found["cairn_steps_total done"] == 5
+    assert found["cairn_checkpoint_failures_total"] == 0

@@ -174,7 +174,9 @@ class Kubelet:
         given = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
         self._tell(key, "Running", {"running": {"startedAt": to_wire(utc_now())}})
         fence = Fence(int(given["CAIRN_EPOCH"]), given["CAIRN_CLAIM"])
-        ending = await Attempt(self._store, given["CAIRN_RUN_ID"], fence).run()
+        attempt = Attempt(self._store, given["CAIRN_RUN_ID"], fence)
+        ending = await attempt.run()
+        await attempt.tell_metrics()
         word = f'{{"run": "{given["CAIRN_RUN_ID"]}", "reason": "{ending.reason}", "message": ""}}'
         over = {"exitCode": 0, "reason": "Completed", "message": word, "finishedAt": to_wire(utc_now())}
         self._tell(key, "Succeeded", {"terminated": over})

@@ -38,7 +38,7 @@ def test_every_write_is_on_the_page():
 
 def test_every_number_is_on_the_page():
     """An alert is written from the page."""
-    nothing = Gauges(lambda: 0, dict, lambda: 0, lambda: True, dict, dict)
+    nothing = Gauges(lambda: 0, dict, lambda: 0, lambda: True, dict, set, dict, dict)
     told = re.findall(r"^# TYPE (\w+)", Metrics(nothing).text().decode(), re.MULTILINE)
 
     assert set(re.findall(r"^\| `(cairn_[a-z_]+)", PAGE, re.MULTILINE)) == set(told)

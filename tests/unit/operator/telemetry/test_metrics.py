@@ -7,6 +7,7 @@ from tests.unit.operator.reconcile.builders import document, ended, manifest, ru
 from tests.unit.operator.reconcile.builders import obj as workflow_object
 
 from cairn_operator.reconcile.act import Refusal
+from cairn_operator.reconcile.checking import Room
 from cairn_operator.reconcile.state import CreateRun, Plan, StartRunner, World
 from cairn_operator.reconcile.workqueue import Key
 from cairn_operator.telemetry.metrics import Gauges, Metrics
@@ -23,6 +24,8 @@ def metrics(**changes):
         "watch_restarts": lambda: 1,
         "active": lambda: True,
         "open_stores": lambda: {"default": True, "team": False},
+        "lost_stores": set,
+        "rooms": lambda: {"default": Room(0.002, 800, 200)},
         "api_writes": lambda: {("Pod", "create"): 7, ("Workflow", "status"): 9},
         **changes,
     }
@@ -56,6 +59,55 @@ def test_what_is_looked_up_when_asked():
     assert found['cairn_store_open{store="team"}'] == 0
     assert found['cairn_api_writes_total{kind="Pod",verb="create"}'] == 7
     assert found['cairn_api_writes_total{kind="Workflow",verb="status"}'] == 9
+
+
+@pytest.mark.parametrize(
+    ("open_stores", "lost_stores", "up"),
+    [
+        pytest.param({"default": True}, set(), 1, id="open, and it answers"),
+        pytest.param({"default": True}, {"default"}, 0, id="open once, and it answers no more"),
+        pytest.param({"default": False}, set(), 0, id="never opened"),
+    ],
+)
+def test_a_store_is_up_while_it_answers(open_stores, lost_stores, up):
+    """Opened long ago is not enough."""
+    found = lines(metrics(open_stores=lambda: open_stores, lost_stores=lambda: lost_stores))
+
+    assert found['cairn_store_up{store="default"}'] == up
+
+
+def test_what_a_store_does_not_know_is_left_out():
+    """Room that nobody knows is not no room: an alert must not read it so."""
+    found = lines(metrics(rooms=lambda: {"default": Room(0.002, 800, None)}))
+
+    assert found['cairn_store_used_bytes{store="default"}'] == 800
+    assert found['cairn_store_latency_seconds{store="default"}'] == 0.002
+    assert not [name for name in found if name.startswith("cairn_store_free_bytes")]
+
+
+def test_passes_add_what_rows_say():
+    """A row is summed with the pass that read it, and a store without answer says nothing."""
+    found = metrics()
+    found.count_pass(KEY, world(), Plan(), Refusal(), 0.01)
+    found.count_pass(KEY, world(run=started(checkpoints=2)), Plan(), Refusal(), 0.01)
+    down = world(store_error=("StoreUnavailable", "no answer"))
+    found.count_pass(KEY, down, Plan(), Refusal(), 0.01)
+    found.count_pass(KEY, world(run=started(checkpoints=3)), Plan(), Refusal(), 0.01)
+
+    assert lines(found)['cairn_checkpoints_written_total{store="default"}'] == 3
+
+
+def test_off_duty_nothing_is_told_of_workflows():
+    """Two operators would tell each run twice; what was counted stays, since a counter never falls."""
+    found = metrics()
+    found.count_pass(KEY, world(), Plan((), {"phase": "Pending"}), Refusal(), 0.01)
+    found.count_pass(KEY, world(run=started(checkpoints=2)), Plan((), {"phase": "Running"}), Refusal(), 0.01)
+
+    found.off_duty()
+    found.count_pass(KEY, world(run=started(checkpoints=9)), Plan(), Refusal(), 0.01)
+
+    assert lines(found)['cairn_runs{phase="Running"}'] == 0
+    assert lines(found)['cairn_checkpoints_written_total{store="default"}'] == 2
 
 
 @pytest.mark.parametrize(
