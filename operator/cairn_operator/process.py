@@ -30,6 +30,7 @@ from cairn_operator.reconcile.decide import Keeping
 from cairn_operator.reconcile.freshness import Freshness
 from cairn_operator.reconcile.observe import Observer
 from cairn_operator.reconcile.passes import Reconciler
+from cairn_operator.reconcile.pruning import Pruner
 from cairn_operator.reconcile.pulse import Pulse
 from cairn_operator.reconcile.rounds import Listing, Rounds
 from cairn_operator.reconcile.showing import Showing
@@ -178,6 +179,13 @@ class Operator:
                 between=self._between,
             ),
             checks=self._checks,
+            pruner=Pruner(
+                self._stores,
+                listing.policies,
+                settings.installation,
+                settings.namespaces,
+                settings.prune_seconds,
+            ),
             listing=listing,
             freshness=self._freshness,
             restart_watches=self._watches.restart,

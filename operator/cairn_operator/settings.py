@@ -76,6 +76,8 @@ class Settings:
     """CAIRN_SWEEP_APART: time between the two lists of a sweep."""
     sweep_patience_seconds: float = 86400.0
     """CAIRN_SWEEP_PATIENCE: how long lists must miss a Workflow before it goes together with many others."""
+    prune_seconds: float = 3600.0
+    """CAIRN_PRUNE_EVERY: time between two rounds that take what `history` lets go."""
     port: int = 8080
     """CAIRN_PORT: where /healthz, /readyz and /metrics answer."""
     log_format: LogFormat | None = None
@@ -110,6 +112,7 @@ def read_settings(environ: Mapping[str, str], *, host: str, own_namespace: str) 
         sweep_seconds=reader.optional("CAIRN_SWEEP_EVERY", _pause, 3600.0),
         sweep_apart_seconds=reader.optional("CAIRN_SWEEP_APART", _pause, 600.0),
         sweep_patience_seconds=reader.optional("CAIRN_SWEEP_PATIENCE", _pause, 86400.0),
+        prune_seconds=reader.optional("CAIRN_PRUNE_EVERY", _pause, 3600.0),
         port=reader.optional("CAIRN_PORT", _number(0, _LAST_PORT), 8080),
         log_format=reader.optional("CAIRN_LOG_FORMAT", _format, None),
         log_level=reader.optional("CAIRN_LOG_LEVEL", _level, "INFO"),

@@ -6,6 +6,7 @@
     stores       open what can be opened
     sweep        removes runs of deleted Workflows
     checks       ask each store every minute how it is
+    prunes       takes the checkpoints that `history` lets go
 
 All of it runs while this process holds the Lease, and ends at once when it does not any more.
 """
@@ -23,11 +24,13 @@ from cairn_operator.names import WORKFLOW_KIND
 from cairn_operator.reconcile.checking import Checks
 from cairn_operator.reconcile.freshness import Freshness, number_of
 from cairn_operator.reconcile.passes import Reconciler
+from cairn_operator.reconcile.pruning import Pruner
 from cairn_operator.reconcile.pulse import POLL_SECONDS, Pulse
 from cairn_operator.reconcile.stores import Stores
 from cairn_operator.reconcile.sweeping import Sweeper
 from cairn_operator.reconcile.workqueue import Key, Queue
 from cairn_runtime.model.values import JSONObject
+from cairn_runtime.store.retention import Policy, policy_of
 
 log = logging.getLogger("cairn.rounds")
 
@@ -66,6 +69,16 @@ class Listing:
         async for meta in self.metadata():
             yield str(meta.get("uid"))
 
+    async def policies(self) -> dict[str, Policy]:
+        """What each says now about its checkpoints, by uid."""
+        out: dict[str, Policy] = {}
+        for namespace in self.namespaces or ("",):
+            async for found in self.lister.listed(WORKFLOW_KIND, namespace):
+                meta = found.get("metadata")
+                if isinstance(meta, dict):
+                    out[str(meta.get("uid"))] = policy_of(found)
+        return out
+
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
@@ -77,6 +90,7 @@ class Rounds:
     stores: Stores
     sweeper: Sweeper
     checks: Checks
+    pruner: Pruner
     listing: Listing
     freshness: Freshness
     restart_watches: Callable[[str], None]
@@ -93,6 +107,7 @@ class Rounds:
             group.create_task(self.keep_watching())
             group.create_task(self.sweeper.keep_sweeping())
             group.create_task(self.checks.keep_checking())
+            group.create_task(self.pruner.keep_pruning())
             for _ in range(self.workers):
                 group.create_task(self.reconciler.work())
 

@@ -10,7 +10,7 @@ Stopping anywhere leaves a run as sound as it was, and the next pass goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,7 +36,7 @@ class Pruned:
     """When age lets go of something that this pass kept; None: never by age alone."""
 
 
-async def prune_run(  # noqa: PLR0913 - who asks, what for, and three ways to be gentle
+async def prune_run(
     store: Store,
     run_id: str,
     policy: Policy,
@@ -44,11 +44,8 @@ async def prune_run(  # noqa: PLR0913 - who asks, what for, and three ways to be
     *,
     dry_run: bool = False,
     at_most: int | None = None,
-    between: Callable[[], None] | None = None,
 ) -> Pruned:
     """Take what the policy lets go from a run, newest first; `at_most` bounds how many.
-
-    `between` is called before each batch: where a test ends the process.
 
     Raises:
         RunNotFound: it was deleted, perhaps meanwhile.
@@ -61,8 +58,6 @@ async def prune_run(  # noqa: PLR0913 - who asks, what for, and three ways to be
 
     async def take() -> None:
         if not dry_run:
-            if between is not None:
-                between()
             await store.prune(run_id, [entry.seq for entry in batch])
             await asyncio.sleep(0)
         out.checkpoints += len(batch)
