@@ -26,6 +26,7 @@ default message.
     ├── StoreError
     │   ├── StoreUnavailable         no answer, locked, full: try again
     │   ├── StoreUnusable            refused for good: rights, file system, not a store
+    │   │   └── StoreLoginRefused    user or password: whoever was let in before asks again
     │   ├── StoreTooNew              schema written by a newer release
     │   ├── Superseded               another claim holds the run
     │   ├── HistoryConflict          a different run exists under this id
@@ -230,6 +231,14 @@ class StoreUnusable(StoreError):
 
     reason = "StoreUnusable"
     exit_code = EXIT_CONFIG
+
+
+class StoreLoginRefused(StoreUnusable):
+    """The store refuses this user or password; a run that is under way waits until they fit again."""
+
+    reason = "StoreLoginRefused"
+    # Passwords are rotated in two places, one after the other: a run must not fail in between.
+    retryable = True
 
 
 class StoreTooNew(StoreError):

@@ -26,7 +26,7 @@ import orjson
 from cairn_runtime.engine.apply import Event
 from cairn_runtime.engine.counting import count_events
 from cairn_runtime.engine.frontier import RunState
-from cairn_runtime.errors import CairnError, RunNotFound, StoreUnavailable, Superseded
+from cairn_runtime.errors import CairnError, RunNotFound, StoreError, Superseded
 from cairn_runtime.model.ids import new_id, task_key
 from cairn_runtime.model.metrics import RunMetrics, read_metrics
 from cairn_runtime.model.values import JSONObject, JSONValue
@@ -235,12 +235,14 @@ class Control:
         return beat, await self._insist(lambda: self.store.signals(self.run_id))
 
     async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeat a call that got no answer, with growing pauses, until the patience is over."""
+        """Repeat a call that may be answered later, with growing pauses, until the patience is over."""
         give_up, delay = 0.0, _FIRST_DELAY
         while True:
             try:
                 return await call()
-            except StoreUnavailable as error:
+            except StoreError as error:
+                if not error.retryable:
+                    raise
                 now = time.monotonic()
                 give_up = give_up or now + self.patience_seconds
                 if now + delay > give_up:

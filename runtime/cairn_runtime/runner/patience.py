@@ -1,7 +1,8 @@
 """Asking a store again that did not answer.
 
-Only `StoreUnavailable` is asked again, and only with the very same call: whoever calls passes one that gives
-the same answer twice (reads, and writes that carry their own id).
+Only what may be answered later is asked again (`StoreUnavailable`, `StoreLoginRefused`), and only with the
+very same call: whoever calls passes one that gives the same answer twice (reads, and writes that carry their
+own id).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from cairn_runtime.errors import StoreUnavailable
+from cairn_runtime.errors import StoreError
 
 log = logging.getLogger("cairn.runner")
 
@@ -32,8 +33,8 @@ async def insist(call: Callable[[], Awaitable[_T]], *, seconds: float) -> _T:
     while True:
         try:
             return await call()
-        except StoreUnavailable as error:
-            if time.monotonic() + delay > give_up:
+        except StoreError as error:
+            if not error.retryable or time.monotonic() + delay > give_up:
                 raise
             log.warning("store did not answer", extra={"error": error.message, "retry_seconds": delay})
         await asyncio.sleep(delay)

@@ -4,7 +4,7 @@ Pure. Three kinds are told apart:
 
     the run cannot go on     its row becomes Failed with the reason, if the fence is held: exit 78 or 1
     this runner cannot       a key, a newer release, rights: the row is left alone, exit 78
-    somebody else, or later  superseded: 75; the store does not answer: 69
+    somebody else, or later  superseded: 75; the store does not answer, or refuses the password: 69
 
 A fault of ours is none of these: it is a crash (70), counted by whoever watches.
 """
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from cairn_runtime.errors import (
     EXIT_CONFIG,
     EXIT_FAILED,
+    EXIT_STORE_UNAVAILABLE,
     EXIT_SUPERSEDED,
     CairnError,
     CheckpointCorrupted,
@@ -27,6 +28,7 @@ from cairn_runtime.errors import (
     RunNotFound,
     StepError,
     StoreError,
+    StoreLoginRefused,
 )
 
 EXIT_CRASHED = 70
@@ -48,6 +50,8 @@ def verdict(error: CairnError, *, started: bool) -> Verdict:
     if isinstance(error, RunNotFound):
         # While it runs somebody deleted the run; at the start the id or the store is wrong.
         return Verdict(EXIT_SUPERSEDED if started else EXIT_CONFIG, fails_run=False)
+    if isinstance(error, StoreLoginRefused):
+        return Verdict(EXIT_STORE_UNAVAILABLE, fails_run=False)
     if started:
         return Verdict(
             error.exit_code if isinstance(error, StoreError) else EXIT_FAILED, isinstance(error, _STOPS_LATER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Story:
     url: str
     store: Store
     folder: Path
+    patience_seconds: float = 5.0
     heard: list[Notice] = field(default_factory=list)
 
     async def tell(self, row: Run | None = None, *, answering: bool = True) -> Finish:
@@ -53,7 +55,7 @@ class Story:
         given: dict[str, Any] = {
             "output": self.folder / "runner.log",
             "command": FAULTY,
-            "patience_seconds": 5.0,
+            "patience_seconds": self.patience_seconds,
             "heartbeat_seconds": 0.5,
             "log_format": "json",
         }
@@ -64,6 +66,18 @@ class Story:
         path = self.folder / "effects"
         lines = path.read_text().splitlines() if path.exists() else []
         return [(task, int(epoch), key) for task, epoch, key in map(str.split, lines)]
+
+    async def until_done(self, tasks: int) -> None:
+        """Wait until so many tasks have left their trace."""
+        async with asyncio.timeout(60):
+            while len(self.effects()) < tasks:  # noqa: ASYNC110 - another process leaves them
+                await asyncio.sleep(0.01)
+
+    async def until_logged(self, words: str) -> None:
+        """Wait until the runner's log says something."""
+        async with asyncio.timeout(60):
+            while words not in (self.folder / "runner.log").read_text():  # noqa: ASYNC110 - the same
+                await asyncio.sleep(0.01)
 
     def crashes(self) -> int:
         """How many runner processes died."""

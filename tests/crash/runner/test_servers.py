@@ -65,7 +65,7 @@ async def test_a_run_outlives_its_server(server, effects, tmp_path):
     row = await find_or_create(store, accept(LONG.manifest))
     telling = asyncio.create_task(story.tell(row))
     for so_many in (5, 12, 20):
-        await _until_done(story, so_many)
+        await story.until_done(so_many)
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(0.3)
         await asyncio.to_thread(server.start)
@@ -89,7 +89,7 @@ async def test_a_runner_gives_up_when_its_patience_is_over(server, effects, tmp_
     first = await Runner.start(
         server.url, row.run_id, fence, tmp_path, CAIRN_PATIENCE="1s", CAIRN_TEST_EPOCH="1"
     )
-    await _until_done(story, 5)
+    await story.until_done(5)
     await asyncio.to_thread(server.kill)
 
     code = await first.ended()
@@ -128,7 +128,7 @@ async def test_a_program_outlives_its_server_too(server, effects, tmp_path):
     """A run inside a program waits as a runner does."""
     store = await open_store(server.url)
     running = asyncio.create_task(run(LONG.manifest, store=store))
-    await _until_done(Story(LONG, server.url, store, tmp_path), 5)
+    await Story(LONG, server.url, store, tmp_path).until_done(5)
     await asyncio.to_thread(server.kill)
     await asyncio.to_thread(server.start)
 
@@ -137,10 +137,3 @@ async def test_a_program_outlives_its_server_too(server, effects, tmp_path):
     assert result.phase == "Succeeded"
     assert len(effects.read_text().splitlines()) == 30
     await store.close()
-
-
-async def _until_done(story: Story, tasks: int) -> None:
-    """Wait until so many tasks have left their trace."""
-    async with asyncio.timeout(60):
-        while len(story.effects()) < tasks:  # noqa: ASYNC110 - another process leaves them
-            await asyncio.sleep(0.01)

@@ -17,6 +17,10 @@ from cairn_runtime.runner.verdicts import verdict
         pytest.param(errors.RunNotFound("r"), True, 75, False, id="somebody deleted the run"),
         pytest.param(errors.StoreUnavailable(), False, 69, False, id="the store does not answer at first"),
         pytest.param(errors.StoreUnavailable(), True, 69, False, id="the store does not answer any more"),
+        pytest.param(
+            errors.StoreLoginRefused(), False, 69, False, id="a password was changed before the start"
+        ),
+        pytest.param(errors.StoreLoginRefused(), True, 69, False, id="a password was changed under way"),
         pytest.param(errors.StoreUnusable(), False, 78, False, id="the store refuses for good"),
         pytest.param(errors.StoreTooNew(), False, 78, False, id="a newer release wrote the store"),
         pytest.param(errors.StoreUrlInvalid("x"), False, 78, False, id="the store's address is wrong"),

@@ -54,7 +54,10 @@ def test_a_url_is_taken_apart(url, scheme, path, options):
             "no store is installed for mongodb:; there is file, memory, postgres, postgresql, redis",
         ),
         ("postgresql://host/db?prefx=a", "?prefx=: unknown option; there is schema, prefix, pool"),
-        ("rediss://host/0?tll=7d", "?tll=: unknown option; there is prefix, ttl, timeout, volatile, ca"),
+        (
+            "rediss://host/0?tll=7d",
+            "?tll=: unknown option; there is prefix, ttl, timeout, volatile, passfile, ca",
+        ),
         ("sqlite://x.db", "three slashes begin a relative path, four an absolute one"),
         ("sqlite:x.db", "three slashes begin a relative path, four an absolute one"),
         ("sqlite:///", "name a file"),

@@ -12,7 +12,14 @@ from __future__ import annotations
 
 import re
 
-from cairn_runtime.errors import CairnError, InvalidInput, StoreError, StoreUnavailable, StoreUnusable
+from cairn_runtime.errors import (
+    CairnError,
+    InvalidInput,
+    StoreError,
+    StoreLoginRefused,
+    StoreUnavailable,
+    StoreUnusable,
+)
 
 UNIQUE_VIOLATION = "23505"
 
@@ -47,7 +54,7 @@ _STATES: dict[str, tuple[type[StoreError], str]] = {
 }
 _CLASSES: dict[str, tuple[type[StoreError], str]] = {
     "08": (StoreUnavailable, _AGAIN),
-    "28": (StoreUnusable, "user, password or the server's pg_hba.conf do not fit"),
+    "28": (StoreLoginRefused, "user, password or the server's pg_hba.conf do not fit"),
     "40": (StoreUnavailable, _AGAIN),
     "53": (StoreUnavailable, _AGAIN),
     "57": (StoreUnavailable, "the server is starting, stopping or was told to end this connection"),
@@ -56,11 +63,13 @@ _CLASSES: dict[str, tuple[type[StoreError], str]] = {
 _NO_TEXT = frozenset({"22021", "22P05"})
 """A zero byte, or a character that the database's encoding lacks."""
 
-_CONNECTING: tuple[tuple[str, str], ...] = (
+_LOGIN: tuple[tuple[str, str], ...] = (
     (r"password authentication failed|no password supplied|authentication failed", "mend user or password"),
     (r'role ".*" does not exist|role ".*" is not permitted to log in', "create the role, or name another"),
-    (r'database ".*" does not exist', "create the database first"),
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "the server does not let this user in from here"),
+)
+_CONNECTING: tuple[tuple[str, str], ...] = (
+    (r'database ".*" does not exist', "create the database first"),
     (r"permission denied for database", _RIGHTS),
     (r"certificate verify failed|does not match host name|root certificate file|certificate authority",
      "the server's certificate is not one that sslrootcert and sslmode accept"),
@@ -70,8 +79,8 @@ _CONNECTING: tuple[tuple[str, str], ...] = (
     (r"private key file|certificate file", "mend sslkey or sslcert"),
     (r"invalid \S+ value|invalid (integer|port)", "mend the option in the URL"),
 )  # fmt: skip
-"""What libpq says while connecting, which comes without a code. A server that speaks another language than
-English is not understood: then it is tried again until the patience of the caller ends."""
+"""What else libpq says while connecting, which comes without a code. A server that speaks another language
+than English is not understood: then it is tried again until the patience of the caller ends."""
 
 
 class Refused(Exception):
@@ -107,7 +116,8 @@ def fault(error: Refused | Lost, place: str) -> CairnError:
 def connect_fault(message: str, place: str) -> StoreError:
     """Translate what libpq says when it cannot connect."""
     words = "; ".join(line.strip() for line in message.splitlines() if line.strip())
-    for pattern, meaning in _CONNECTING:
-        if re.search(pattern, words):
-            return StoreUnusable(f"{place}: {words}; {meaning}")
+    for kind, known in ((StoreLoginRefused, _LOGIN), (StoreUnusable, _CONNECTING)):
+        for pattern, meaning in known:
+            if re.search(pattern, words):
+                return kind(f"{place}: {words}; {meaning}")
     return StoreUnavailable(f"{place}: {words}")

@@ -1,6 +1,7 @@
 """A Redis store's URL, taken apart and judged whole before anything is opened.
 
     redis://USER:PASSWORD@HOST:PORT/DB                    one server, or the nodes of a cluster, by commas
+    redis://USER@HOST:PORT/DB?passfile=FILE               the password is what the file holds
     rediss://...?ca=&cert=&key=&verify=                   the same over TLS
     redis+sentinel://HOST:PORT,HOST:PORT/DB?master=NAME   the master that the Sentinels name
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import unquote
 
@@ -19,7 +21,7 @@ from cairn_runtime.model.durations import parse_duration
 from cairn_runtime.store.opening import StoreUrl, timeout_option
 
 Verify = Literal["full", "ca", "none"]
-_OPTIONS = ("prefix", "ttl", "timeout", "volatile")
+_OPTIONS = ("prefix", "ttl", "timeout", "volatile", "passfile")
 _TLS = ("ca", "cert", "key", "verify")
 _SENTINEL = ("master", "sentinel_user", "sentinel_password")
 _VERIFY = ("full", "ca", "none")
@@ -60,8 +62,21 @@ class Address:
     """The URL without any password."""
     user: str | None = field(repr=False)
     password: str | None = field(repr=False)
+    passfile: str | None
+    """File that holds the password; it is read for every connection, so that it may change."""
     sentinel_user: str | None = field(repr=False)
     sentinel_password: str | None = field(repr=False)
+
+    def secret(self) -> str | None:
+        """Read the password as it is now.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.passfile is None:
+            return self.password
+        text = Path(self.passfile).read_text(encoding="utf-8", errors="replace")
+        return text.rstrip("\r\n")
 
 
 def read_address(url: StoreUrl) -> Address:
@@ -87,13 +102,15 @@ def read_address(url: StoreUrl) -> Address:
         safe=url.safe,
         user=unquote(user) or None,
         password=unquote(password) or None,
+        passfile=url.options.get("passfile") or None,
         sentinel_user=url.options.get("sentinel_user") or None,
         sentinel_password=url.options.get("sentinel_password") or None,
     )
-    if address.user and address.password is None:
-        faults.append(
-            _fault(url, "", "a user needs a password: USER:PASSWORD@HOST; one alone is :PASSWORD@HOST")
-        )
+    if address.user and address.password is None and address.passfile is None:
+        problem = "a user needs a password: USER:PASSWORD@HOST, or ?passfile=; one alone is :PASSWORD@HOST"
+        faults.append(_fault(url, "", problem))
+    if address.password and address.passfile:
+        faults.append(_fault(url, "passfile", "there is a password before the @ too; give one of the two"))
     if address.timeout_seconds <= 0:
         faults.append(_fault(url, "timeout", "must be longer than nothing"))
     if faults:

@@ -12,7 +12,13 @@ import ssl
 
 from redis import exceptions as driver
 
-from cairn_runtime.errors import CairnError, CheckpointTooLarge, StoreUnavailable, StoreUnusable
+from cairn_runtime.errors import (
+    CairnError,
+    CheckpointTooLarge,
+    StoreLoginRefused,
+    StoreUnavailable,
+    StoreUnusable,
+)
 from cairn_runtime.store.redis.replies import Refusal
 
 
@@ -47,19 +53,27 @@ _UNAVAILABLE = {
     "TRYAGAIN": "the cluster is moving these keys",
 }
 """First word of a reply that may be another one later."""
-_UNUSABLE = {
-    "NOAUTH": "the server asks for a password: write it into the URL",
-    "NOPERM": "the user may not do this; docs/howto/use-redis.md lists what it needs",
+_LOGIN = {
+    "NOAUTH": "the server asks for a password: write it into the URL, or name its file by ?passfile=",
     "WRONGPASS": "user or password are wrong",
+}
+"""First word of a reply that may be another one once user and password fit."""
+_UNUSABLE = {
+    "NOPERM": "the user may not do this; docs/howto/use-redis.md lists what it needs",
     "WRONGTYPE": "a key of this store holds something else: another program uses the same prefix",
     "CROSSSLOT": "the keys of one run lie in several slots: the run's id holds a brace",
     "NOSCRIPT": "the server forgets scripts at once",
     "UNKILLABLE": _BUSY,
 }
 """First word of a reply that will be the same until somebody changes something."""
+_KNOWN: tuple[tuple[type[CairnError], dict[str, str]], ...] = (
+    (StoreUnavailable, _UNAVAILABLE),
+    (StoreLoginRefused, _LOGIN),
+    (StoreUnusable, _UNUSABLE),
+)
 _DRIVER: tuple[tuple[type[Exception], type[CairnError], str], ...] = (
-    (driver.AuthenticationWrongNumberOfArgsError, StoreUnusable, _UNUSABLE["WRONGPASS"]),
-    (driver.AuthenticationError, StoreUnusable, _UNUSABLE["WRONGPASS"]),
+    (driver.AuthenticationWrongNumberOfArgsError, StoreLoginRefused, _LOGIN["WRONGPASS"]),
+    (driver.AuthenticationError, StoreLoginRefused, _LOGIN["WRONGPASS"]),
     (driver.AuthorizationError, StoreUnusable, _UNUSABLE["NOPERM"]),
     (driver.NoPermissionError, StoreUnusable, _UNUSABLE["NOPERM"]),
     (driver.BusyLoadingError, StoreUnavailable, _UNAVAILABLE["LOADING"]),
@@ -80,10 +94,9 @@ _DRIVER: tuple[tuple[type[Exception], type[CairnError], str], ...] = (
 def refused(place: str, refusal: Refusal) -> CairnError:
     """Translate an error that the server answered with."""
     code, text = refusal
-    if code in _UNAVAILABLE:
-        return StoreUnavailable(f"{place}: {_UNAVAILABLE[code]} ({text})")
-    if code in _UNUSABLE:
-        return StoreUnusable(f"{place}: {_UNUSABLE[code]} ({text})")
+    for kind, known in _KNOWN:
+        if code in known:
+            return kind(f"{place}: {known[code]} ({text})")
     if "bulk length" in text or "string exceeds maximum" in text:
         problem = (
             "a value is larger than the server takes (`proto-max-bulk-len`, 512 MiB unless set otherwise)"
@@ -92,9 +105,9 @@ def refused(place: str, refusal: Refusal) -> CairnError:
     if "max number of clients" in text:
         return StoreUnavailable(f"{place}: too many connections ({text})")
     # Inside a script the code stands behind the script's name in some releases of the server.
-    for known in (*_UNAVAILABLE, *_UNUSABLE):
-        if f" {known} " in f" {text} " or f"-{known} " in text:
-            return refused(place, Refusal(known, text))
+    for word in (word for _, known in _KNOWN for word in known):
+        if f" {word} " in f" {text} " or f"-{word} " in text:
+            return refused(place, Refusal(word, text))
     return StoreUnusable(f"{place}: the server refused ({text})")
 
 

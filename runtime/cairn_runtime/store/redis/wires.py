@@ -247,7 +247,7 @@ def _connection(address: Address, host: tuple[str, int]) -> _PlainConnection | _
         "port": host[1],
         "db": address.database,
         "username": address.user,
-        "password": address.password,
+        "password": address.secret(),
         "socket_timeout": address.timeout_seconds,
         "socket_connect_timeout": address.timeout_seconds,
         "socket_keepalive": True,

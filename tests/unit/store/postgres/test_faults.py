@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cairn_runtime.errors import InvalidInput, StoreUnavailable, StoreUnusable
+from cairn_runtime.errors import InvalidInput, StoreLoginRefused, StoreUnavailable, StoreUnusable
 from cairn_runtime.store.postgres.faults import Lost, Refused, connect_fault, fault
 
 PLACE = "postgresql://h/db"
@@ -19,8 +19,8 @@ PLACE = "postgresql://h/db"
         pytest.param("25P03", StoreUnavailable, "try again", id="stood still in a transaction"),
         pytest.param("26000", StoreUnusable, "?pooler=transaction", id="a prepared statement is not there"),
         pytest.param("42P05", StoreUnusable, "?pooler=transaction", id="a prepared statement is there"),
-        pytest.param("28P01", StoreUnusable, "user, password", id="a wrong password"),
-        pytest.param("28000", StoreUnusable, "pg_hba.conf", id="not let in"),
+        pytest.param("28P01", StoreLoginRefused, "user, password", id="a wrong password"),
+        pytest.param("28000", StoreLoginRefused, "pg_hba.conf", id="not let in"),
         pytest.param("3D000", StoreUnusable, "create the database", id="no database"),
         pytest.param("40001", StoreUnavailable, "try again", id="a serialization failure"),
         pytest.param("40P01", StoreUnavailable, "try again", id="a deadlock"),
@@ -61,11 +61,11 @@ def test_a_lost_connection_is_unavailable():
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
-        ('connection failed: FATAL:  password authentication failed for user "me"', StoreUnusable),
-        ("fe_sendauth: no password supplied", StoreUnusable),
-        ('FATAL:  role "me" does not exist', StoreUnusable),
+        ('connection failed: FATAL:  password authentication failed for user "me"', StoreLoginRefused),
+        ("fe_sendauth: no password supplied", StoreLoginRefused),
+        ('FATAL:  role "me" does not exist', StoreLoginRefused),
         ('FATAL:  database "nowhere" does not exist', StoreUnusable),
-        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "me"', StoreUnusable),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "me"', StoreLoginRefused),
         ("SSL error: certificate verify failed", StoreUnusable),
         ('server certificate for "a" does not match host name "b"', StoreUnusable),
         ('root certificate file "/none" does not exist', StoreUnusable),

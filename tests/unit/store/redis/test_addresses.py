@@ -27,6 +27,7 @@ def read(url: str) -> Address:
         ("redis://h?volatile=true", {"volatile": True}),
         ("redis://:pass%2Fword@h", {"user": None, "password": "pass/word"}),
         ("redis://me:p%40ss@h", {"user": "me", "password": "p@ss"}),
+        ("redis://me@h?passfile=/p", {"user": "me", "password": None, "passfile": "/p"}),
         ("rediss://h", {"tls": Tls()}),
         (
             "rediss://h?ca=/c.pem&cert=/d.pem&key=/k.pem&verify=ca",
@@ -55,6 +56,7 @@ def test_a_url_is_read_whole(url, expected):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
+        ("redis://me:secret@h?passfile=/p", "give one of the two"),
         ("redis:", "name a server"),
         ("redis:///0", "name a server"),
         ("redis://h:port", "name a server"),

@@ -7,7 +7,7 @@ import ssl
 import pytest
 from redis import exceptions as driver
 
-from cairn_runtime.errors import CheckpointTooLarge, StoreUnavailable, StoreUnusable
+from cairn_runtime.errors import CheckpointTooLarge, StoreLoginRefused, StoreUnavailable, StoreUnusable
 from cairn_runtime.store.redis.faults import Lost, NotMaster, fault, refused
 from cairn_runtime.store.redis.replies import Refusal
 
@@ -29,8 +29,8 @@ PLACE = "redis://h:***@h"
         ("MOVED 3999 127.0.0.1:6381", StoreUnavailable, "moving"),
         ("ASK 3999 127.0.0.1:6381", StoreUnavailable, "moving"),
         ("ERR max number of clients reached", StoreUnavailable, "too many connections"),
-        ("NOAUTH Authentication required.", StoreUnusable, "asks for a password"),
-        ("WRONGPASS invalid username-password pair", StoreUnusable, "user or password are wrong"),
+        ("NOAUTH Authentication required.", StoreLoginRefused, "asks for a password"),
+        ("WRONGPASS invalid username-password pair", StoreLoginRefused, "user or password are wrong"),
         ("NOPERM this user has no permissions", StoreUnusable, "may not do this"),
         ("WRONGTYPE Operation against a key holding the wrong kind", StoreUnusable, "another program"),
         ("CROSSSLOT Keys in request don't hash to the same slot", StoreUnusable, "several slots"),
@@ -59,8 +59,8 @@ def test_each_reply_that_is_an_error_has_a_meaning(text, ours, says):
     [
         (Lost("the server closed the connection"), StoreUnavailable),
         (NotMaster("a replica"), StoreUnavailable),
-        (driver.AuthenticationError("invalid password"), StoreUnusable),
-        (driver.AuthenticationWrongNumberOfArgsError("wrong number"), StoreUnusable),
+        (driver.AuthenticationError("invalid password"), StoreLoginRefused),
+        (driver.AuthenticationWrongNumberOfArgsError("wrong number"), StoreLoginRefused),
         (driver.AuthorizationError("no"), StoreUnusable),
         (driver.NoPermissionError("no"), StoreUnusable),
         (driver.BusyLoadingError("loading"), StoreUnavailable),
