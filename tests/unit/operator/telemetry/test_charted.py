@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.cluster.test_rules import GOOD_DAY, STORIES
 from tests.unit.operator.reconcile.builders import ended, started, word
 from tests.unit.operator.telemetry.test_metrics import KEY, world
 
@@ -99,6 +100,14 @@ def test_an_alert_says_what_it_is_and_what_to_do(alert):
     assert notes["runbook_url"].endswith(f"docs/howto/troubleshoot.md#{alert['alert'].lower()}")
     assert len(notes["summary"]) < 80
     assert notes["description"].endswith(".")
+
+
+@pytest.mark.parametrize("series", sorted({*GOOD_DAY, *(name for story in STORIES for name in story.series)}))
+def test_stories_are_told_with_numbers_that_there_are(series):
+    """An alert that fires for a number of the story's own making would prove nothing."""
+    name, _, labels = series.rstrip("}").partition("{")
+
+    assert {label.partition("=")[0] for label in labels.split(",")} - {"pod"} == EXPORTED[name]
 
 
 def test_panels_lie_side_by_side():
