@@ -26,7 +26,7 @@ import orjson
 from cairn_runtime.engine.apply import Event
 from cairn_runtime.engine.counting import count_events
 from cairn_runtime.engine.frontier import RunState
-from cairn_runtime.errors import CairnError, RunNotFound, StoreError, Superseded
+from cairn_runtime.errors import StoreError
 from cairn_runtime.model.ids import new_id, task_key
 from cairn_runtime.model.metrics import RunMetrics, read_metrics
 from cairn_runtime.model.values import JSONObject, JSONValue
@@ -200,7 +200,10 @@ class Control:
         started = time.monotonic()
         write_id = batch[0].write_id if batch else new_id()
         head = self.saved_seq
-        await self._insist(lambda: self._try_commit(head, write_id, batch, outcome))
+        await self._insist(
+            lambda: self.store.commit(self.run_id, self.fence, head, write_id, batch, outcome),
+            self._count_failure if batch else None,
+        )
         self.saved_seq += len(batch)
         took = time.monotonic() - started
         if batch:
@@ -210,17 +213,8 @@ class Control:
         if took > SLOW_SAVE_SECONDS:
             log.warning("save was slow", extra=_facts(batch) | {"seconds": round(took, 3)})
 
-    async def _try_commit(
-        self, head: int, write_id: str, batch: list[Checkpoint], outcome: Outcome | None
-    ) -> None:
-        """Send a commit once, and count it where the store did not take it."""
-        try:
-            await self.store.commit(self.run_id, self.fence, head, write_id, batch, outcome)
-        except (Superseded, RunNotFound):
-            raise  # the fence did its work: the store is well
-        except CairnError:
-            self.metrics.failures += bool(batch)
-            raise
+    def _count_failure(self) -> None:
+        self.metrics.failures += 1
 
     async def put_progress(self, task: str, value: JSONValue) -> None:
         """Keep a task's progress; what the task stands on must be saved before. Raises like `save`."""
@@ -234,8 +228,13 @@ class Control:
         beat = await self._insist(lambda: self.store.heartbeat(self.run_id, self.fence))
         return beat, await self._insist(lambda: self.store.signals(self.run_id))
 
-    async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeat a call that may be answered later, with growing pauses, until the patience is over."""
+    async def _insist(
+        self, call: Callable[[], Awaitable[_T]], on_failure: Callable[[], None] | None = None
+    ) -> _T:
+        """Repeat a call that may be answered later, with growing pauses, until the patience is over.
+
+        `on_failure` is called for each time that it was not.
+        """
         give_up, delay = 0.0, _FIRST_DELAY
         while True:
             try:
@@ -243,6 +242,8 @@ class Control:
             except StoreError as error:
                 if not error.retryable:
                     raise
+                if on_failure is not None:
+                    on_failure()
                 now = time.monotonic()
                 give_up = give_up or now + self.patience_seconds
                 if now + delay > give_up:

@@ -60,7 +60,7 @@ class RunMetrics:
     """What the runners of one run have counted so far."""
 
     failures: int = 0
-    """Attempts to save checkpoints that got no answer, or a refusal that was not the fence's."""
+    """Attempts to save checkpoints that the store did not take, and that were to be tried again."""
     retries: int = 0
     """Attempts of tasks that failed and were to be tried again."""
     items: int = 0
