@@ -1072,6 +1072,41 @@ class ImportUnderOneEpoch(Broken):
         await super().import_checkpoints(run_id, fence, expected_head, rows, gaps)
 
 
+# -- the audit ----------------------------------------------------------------------------------------
+
+
+class AuditTwice(Broken):
+    """Does not know an act again."""
+
+    async def audit(self, entry):
+        return await super().audit(entry._replace(id=f"{entry.id}-{len(self._place.audit)}"))
+
+
+class AuditWithoutChain(Broken):
+    async def audit(self, entry):
+        await super().audit(entry)
+        self._place.audit[-1] = made = self._place.audit[-1]._replace(parent_hash="0" * 64)
+        return made
+
+
+class AuditReadsThenWrites(Broken):
+    """Lets another writer come between."""
+
+    async def audit(self, entry):
+        before = list(self._place.audit)
+        await asyncio.sleep(0)
+        made = await super().audit(entry)
+        if made not in before:
+            self._place.audit[:] = [*before, made._replace(number=len(before) + 1)]
+        return made
+
+
+class AuditGoesWithTheRun(Broken):
+    async def delete_run(self, run_id):
+        self._place.audit[:] = [line for line in self._place.audit if line.source != run_id]
+        return await super().delete_run(run_id)
+
+
 BROKEN: list[tuple[type[MemoryStore], str]] = [
     (FenceOfEpochs, "test_a_fence_that_is_not_the_rows_writes_nothing"),
     (FenceOfClaims, "test_a_fence_that_is_not_the_rows_writes_nothing"),
@@ -1121,6 +1156,10 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (ImportAgainCountsTwice, "test_the_same_again_is_success"),
     (ImportOverAnId, "test_an_id_that_is_taken_imports_nothing"),
     (ImportUnderOneEpoch, "test_checkpoints_come_as_they_were"),
+    (AuditTwice, "test_the_same_act_is_one_line"),
+    (AuditWithoutChain, "test_lines_come_back_as_they_were_written"),
+    (AuditReadsThenWrites, "test_many_writers_make_one_chain"),
+    (AuditGoesWithTheRun, "test_a_deletion_leaves_the_audit"),
     (SignalTwice, "test_sending_again_answers_the_stored_signal"),
     (SignalAgainIsRefused, "test_a_repeated_answer_is_not_refused"),
     (SignalOfAnyRun, "test_a_client_id_belongs_to_its_run"),

@@ -33,14 +33,17 @@ from cairn_runtime.errors import (
 )
 from cairn_runtime.model.ids import new_id, utc_now
 from cairn_runtime.model.values import JSONObject
+from cairn_runtime.store.audits import check_entry, entry_in, entry_out, following
 from cairn_runtime.store.base import (
     FOUND_AT_MOST,
     Beat,
     Checkpoint,
+    Entry,
     Fence,
     Gap,
     Head,
     Health,
+    NewEntry,
     NewRun,
     NewSignal,
     Outcome,
@@ -439,6 +442,27 @@ class Folder:
                 return False
             document.progress[task] = new
             return True
+
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Append a line to the audit."""
+        check_entry(entry)
+        with self._locked():
+            lines = self._audit()
+            known = next((line for line in lines if line.id == entry.id), None)
+            if known is None:
+                last = (lines[-1].number, lines[-1].hash) if lines else None
+                known = following(last, entry, utc_now())
+                text = b"\n".join(entry_out(line) for line in [*lines, known])
+                _replace(self._root / "audit", text)
+            return known
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Read lines of the audit."""
+        return self._audit()[max(after, 0) :][:limit]
+
+    def _audit(self) -> list[Entry]:
+        path = self._root / "audit"
+        return [entry_in(line) for line in path.read_bytes().split(b"\n")] if path.exists() else []
 
     async def delete_run(self, run_id: str) -> bool:
         """Leave a tombstone; a crash before the last line leaves holds that count no more."""

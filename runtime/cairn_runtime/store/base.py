@@ -16,7 +16,7 @@ Rules of every store
     6. *Nothing is revived.* After `delete_run` a tombstone keeps the epoch; the run is `RunNotFound`.
 
 Only `create_run, import_run, claim, annotate, send, pin, hold, release_hold, prune, swap_payloads,
-swap_progress, delete_run` work without the fence.
+swap_progress, audit, delete_run` work without the fence.
 Listings of a run's parts (`checkpoints, signals, progress, pins, holds, gaps`) are empty for an unknown run.
 A store has one clock, its own (a server's where there is one): every time in its rows comes from it, but for
 `Checkpoint.created_at`, which is the writer's and part of what is hashed.
@@ -280,6 +280,35 @@ class Swap(NamedTuple):
     old: bytes
     """What is stored, byte for byte."""
     new: bytes
+
+
+class NewEntry(NamedTuple):
+    """What `audit` is given: ids and names, never values."""
+
+    id: str
+    """Of the act: the same again is the same line."""
+    who: str
+    what: str
+    """What was asked for: resume, cancel, pin, delete..."""
+    source: str = ""
+    """From where: a run or a checkpoint."""
+    target: str = ""
+    """To where: a run, a wait, a file's name."""
+
+
+class Entry(NamedTuple):
+    """A line of the audit; numbers ascend from 1, and `hash` covers everything before it (`store.audits`)."""
+
+    number: int
+    id: str
+    at: datetime
+    """By the store's clock."""
+    who: str
+    what: str
+    source: str
+    target: str
+    parent_hash: str
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,6 +582,20 @@ class Store(Protocol):
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left, ascending."""
+        ...
+
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Append a line to the store's audit; the same id again answers the line that is there.
+
+        All writers make one chain. Nothing here changes a line or takes one away.
+
+        Raises:
+            InvalidInput: a part is too long or missing.
+        """
+        ...
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Read lines of the audit, ascending, with numbers above `after`."""
         ...
 
     async def delete_run(self, run_id: str) -> bool:

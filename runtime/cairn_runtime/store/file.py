@@ -35,10 +35,12 @@ from cairn_runtime.store.base import (
     FOUND_AT_MOST,
     Beat,
     Checkpoint,
+    Entry,
     Fence,
     Gap,
     Head,
     Health,
+    NewEntry,
     NewRun,
     NewSignal,
     Outcome,
@@ -46,6 +48,7 @@ from cairn_runtime.store.base import (
     Signal,
     Swap,
 )
+from cairn_runtime.store.file_audit import FileAudit
 from cairn_runtime.store.file_index import RunLogs, is_folder_name
 from cairn_runtime.store.file_logs import RunLog
 from cairn_runtime.store.file_records import (
@@ -104,6 +107,7 @@ class BlockingFile:
         self._root = _root_of(url)
         self._clock = clock
         self._runs = RunLogs(self._root / "runs", timeout_seconds=timeout_option(url))
+        self._audit = FileAudit(self._root, timeout_seconds=timeout_option(url))
 
     @property
     def url(self) -> str:
@@ -404,6 +408,14 @@ class BlockingFile:
         """The gaps that prunes left."""
         ledger = self._runs.rows(run_id)
         return [] if ledger is None else list(ledger.gaps)
+
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Append a line to the audit."""
+        return self._audit.append(entry, self._clock)
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Read lines of the audit."""
+        return self._audit.entries(after=after, limit=limit)
 
     async def delete_run(self, run_id: str) -> bool:
         """Remove a run's rows, leaving a tombstone in its folder."""

@@ -146,7 +146,7 @@ class RunLog:
         if self._lock_fd < 0:
             self._lock_fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fd = self._lock_fd
-        _lock(fd, self.folder, timeout_seconds)
+        lock_within(fd, self.folder, timeout_seconds)
         try:
             self.refresh()
             yield
@@ -292,7 +292,7 @@ def append_synced(path: Path, lines: Iterable[bytes]) -> None:
         os.close(fd)
 
 
-def _lock(fd: int, folder: Path, timeout_seconds: float) -> None:
+def lock_within(fd: int, folder: Path, timeout_seconds: float) -> None:
     """Take a lock, looking again and again: `flock` itself knows no time limit."""
     end = time.monotonic() + timeout_seconds
     pause = 0.0005

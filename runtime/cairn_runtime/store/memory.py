@@ -27,14 +27,17 @@ from cairn_runtime.errors import (
 )
 from cairn_runtime.model.ids import new_id, utc_now
 from cairn_runtime.model.values import JSONObject
+from cairn_runtime.store.audits import check_entry, following
 from cairn_runtime.store.base import (
     FOUND_AT_MOST,
     Beat,
     Checkpoint,
+    Entry,
     Fence,
     Gap,
     Head,
     Health,
+    NewEntry,
     NewRun,
     NewSignal,
     Outcome,
@@ -61,6 +64,7 @@ class _Place:
         self.checkpoints: dict[str, Checkpoint] = {}
         self.metadata: dict[str, bytes] = {}
         """Metadata by checkpoint id as it was when committed, where there was any."""
+        self.audit: list[Entry] = []
         self.change = 0
         self.changes: dict[str, int] = {}
         """Number of each run's last change, in ascending order."""
@@ -447,6 +451,25 @@ class MemoryStore:
         with place.lock:
             ledger = place.rows(run_id)
             return [] if ledger is None else list(ledger.gaps)
+
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Append a line to the audit."""
+        check_entry(entry)
+        place = self._place
+        with place.lock:
+            known = next((line for line in place.audit if line.id == entry.id), None)
+            if known is None:
+                last = (place.audit[-1].number, place.audit[-1].hash) if place.audit else None
+                known = following(last, entry, self._clock())
+                place.audit.append(known)
+            return known
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Read lines of the audit."""
+        place = self._place
+        with place.lock:
+            first = max(after, 0)
+            return place.audit[first : first + limit]
 
     async def delete_run(self, run_id: str) -> bool:
         """Remove a run's rows, leaving a tombstone."""

@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
-from cairn_runtime.model.ids import to_wire
-from cairn_runtime.store.base import Gap, Run, Swap
+from cairn_runtime.model.ids import from_wire, to_wire
+from cairn_runtime.store.audits import check_entry, following
+from cairn_runtime.store.base import Entry, Gap, NewEntry, Run, Swap
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
 from cairn_runtime.store.rows import still_held
 from cairn_runtime.store.sqlite_files import SQLiteFile
@@ -125,6 +126,21 @@ class SQLiteRetention:
     def _gaps(self, run: int) -> list[Gap]:
         return [Gap(*row) for row in self._db.all("gaps", {"run": run})]
 
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Append a line to the audit."""
+        check_entry(entry)
+        with self._db.write():
+            known = self._db.maybe("audit_of", id=entry.id)
+            if known is not None:
+                return _entry_of(known)
+            made = following(self._db.maybe("last_audit"), entry, self._clock())
+            self._db.execute("add_audit", {**made._asdict(), "at": to_wire(made.at)})
+            return made
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Read lines of the audit."""
+        return [_entry_of(row) for row in self._db.all("audits", {"after": after, "limit": limit})]
+
     async def delete_run(self, run_id: str) -> bool:
         """Remove a run's rows, leaving a tombstone."""
         run = self._number_or_none(run_id)
@@ -198,3 +214,7 @@ class SQLiteRetention:
         if row is None:
             raise CheckpointNotFound(checkpoint_id)
         return int(row[0])
+
+
+def _entry_of(row: tuple[Any, ...]) -> Entry:
+    return Entry(row[0], row[1], from_wire(row[2]), *row[3:])

@@ -26,10 +26,12 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     Beat,
     Checkpoint,
+    Entry,
     Fence,
     Gap,
     Head,
     Health,
+    NewEntry,
     NewRun,
     NewSignal,
     Outcome,
@@ -330,6 +332,14 @@ class ThreadedStore:
     async def gaps(self, run_id: str) -> list[Gap]:
         """See `Store.gaps`."""
         return await self._on_thread(self._inner.gaps(run_id))
+
+    async def audit(self, entry: NewEntry) -> Entry:
+        """See `Store.audit`."""
+        return await self._on_thread(self._inner.audit(entry))
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """See `Store.audits`."""
+        return await self._on_thread(self._inner.audits(after=after, limit=limit))
 
     async def delete_run(self, run_id: str) -> bool:
         """See `Store.delete_run`."""

@@ -19,10 +19,12 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import (
     Beat,
     Checkpoint,
+    Entry,
     Fence,
     Gap,
     Head,
     Health,
+    NewEntry,
     NewRun,
     NewSignal,
     Outcome,
@@ -241,6 +243,14 @@ class FaultyStore:
     async def gaps(self, run_id: str) -> list[Gap]:
         """Carry `gaps`."""
         return await self._carry(lambda: self.store.gaps(run_id))
+
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Carry `audit`."""
+        return await self._carry(lambda: self.store.audit(entry))
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Carry `audits`."""
+        return await self._carry(lambda: self.store.audits(after=after, limit=limit))
 
     async def delete_run(self, run_id: str) -> bool:
         """Carry `delete_run`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cairn_runtime.store.contract.annotations import TestAnnotations, TestHeads
+from cairn_runtime.store.contract.audits import TestAudit
 from cairn_runtime.store.contract.changes import TestChanges
 from cairn_runtime.store.contract.claims import TestClaims, TestHeartbeats
 from cairn_runtime.store.contract.commits import TestCommits, TestLostReplies
@@ -25,6 +26,7 @@ from cairn_runtime.store.contract.swaps import TestSwaps
 __all__ = [
     "TestAgainstAModel",
     "TestAnnotations",
+    "TestAudit",
     "TestChanges",
     "TestClaims",
     "TestCommits",

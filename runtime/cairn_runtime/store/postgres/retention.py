@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import Gap, Swap
+from cairn_runtime.store.audits import check_entry, following
+from cairn_runtime.store.base import Entry, Gap, NewEntry, Swap
 from cairn_runtime.store.postgres.rows import MAX_BIGINT, annotation_values, gap_values
 from cairn_runtime.store.postgres.sessions import Sessions
 from cairn_runtime.store.postgres.values import Value
@@ -112,6 +113,24 @@ class PostgresRetention:
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""
         return [Gap(*row) for row in await self._sessions.fetch("gaps", run_id=run_id)]
+
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Append a line to the audit."""
+        check_entry(entry)
+        async with self._sessions.transaction() as wire:
+            ((now,),) = await wire.fetch("lock_audit")
+            known = await wire.fetch("audit_of", id=entry.id)
+            if known:
+                return Entry._make(known[0])
+            last = await wire.fetch("last_audit")
+            made = following(last[0] if last else None, entry, now)
+            await wire.change("add_audit", made._asdict())
+            return made
+
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Read lines of the audit."""
+        asked: dict[str, Value] = {"after": min(after, MAX_BIGINT), "limit": limit}
+        return [Entry._make(row) for row in await self._sessions.fetch("audits", **asked)]
 
     async def delete_run(self, run_id: str) -> bool:
         """Remove a run's rows, leaving a tombstone."""

@@ -28,6 +28,7 @@ TABLES = (
     "pins",
     "holds",
     "gaps",
+    "audit",
 )
 _NAME = re.compile(r"\{(=?)(\w+)\}")
 _VALUE = re.compile(r"\$([a-z_]+)")

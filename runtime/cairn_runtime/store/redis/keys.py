@@ -1,4 +1,4 @@
-"""The names of the keys: a run's own, in one slot, and the two that belong to the whole store.
+"""The names of the keys: a run's own, in one slot, and those that belong to the whole store.
 
     cairn:{RUN}:row        hash     the row and its notes
     cairn:{RUN}:log        stream   SEQ-0: kind, header
@@ -13,6 +13,7 @@
 
     cairn:runs             sorted   all runs by age, a hint
     cairn:store            hash     the version of the schema
+    cairn:audit            hash     last, hash, n:NUMBER: a line, i:ID: its number
 
 Payloads lie beside the stream, not in it: a stream gives memory back only when all entries of a node are
 gone, and a listing would read them all.
@@ -56,6 +57,7 @@ class Keys:
         self._known: dict[str, RunKeys] = {}
         self.store = f"{prefix}store".encode()
         self.runs = f"{prefix}runs".encode()
+        self.audit = f"{prefix}audit".encode()
         self.any_row = f"{prefix}{{*}}:row".encode()
         """A pattern for the rows of all runs."""
 

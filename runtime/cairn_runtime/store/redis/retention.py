@@ -17,14 +17,15 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 import orjson
 
 from cairn_runtime.errors import CairnError, CheckpointNotFound, RunNotFound, StoreUnavailable, StoreUnusable
-from cairn_runtime.store.base import Gap, Swap
+from cairn_runtime.store.audits import check_entry, entry_in, entry_out, following
+from cairn_runtime.store.base import Entry, Gap, NewEntry, Swap
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
 from cairn_runtime.store.redis.addresses import Address
 from cairn_runtime.store.redis.faults import Lost, fault
 from cairn_runtime.store.redis.indexes import Changes, RunIndex
 from cairn_runtime.store.redis.keys import Keys
 from cairn_runtime.store.redis.nodes import Nodes
-from cairn_runtime.store.redis.records import fields_of, seq_of
+from cairn_runtime.store.redis.records import fields_of, moment_of, seq_of
 from cairn_runtime.store.redis.replies import Argument, Reply, command
 from cairn_runtime.store.redis.scripts import script
 from cairn_runtime.store.rows import still_held
@@ -36,6 +37,7 @@ _Method: TypeAlias = Callable[Concatenate[_S, _P], Coroutine[Any, Any, _T]]
 _PAGE = 250
 _MANY = 2**63
 _TRIES = 10
+_AUDIT_TRIES = 200
 _SWAPPED = 50
 
 
@@ -265,6 +267,38 @@ class RedisRetention:
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""
         return _gaps_in(await self._marks(run_id))
+
+    # -- the audit ----------------------------------------------
+
+    @speaking
+    async def audit(self, entry: NewEntry) -> Entry:
+        """Append a line to the audit: made again where another came first."""
+        check_entry(entry)
+        key = self._keys.audit
+        for _ in range(_AUDIT_TRIES):
+            seconds, microseconds = await self._nodes.ask(key, command("TIME"))
+            last, hash_ = await self._nodes.ask(key, command("HMGET", key, "last", "hash"))
+            before = None if last is None else (int(last), hash_.decode())
+            made = following(before, entry, moment_of(int(seconds) * 1_000_000 + int(microseconds)))
+            call = script("audit").at(key, entry.id, hash_ or b"", made.number, made.hash, entry_out(made))
+            match await self._nodes.ask(key, call, "write"):
+                case 1:
+                    return made
+                case [b"known", line]:
+                    return entry_in(line)
+        raise StoreUnavailable(f"{self._address.safe}: the audit grows faster than a line is added")
+
+    @reading
+    async def audits(self, *, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """Read lines of the audit."""
+        key = self._keys.audit
+        last = int(await self._nodes.ask(key, command("HGET", key, "last")) or 0)
+        first = max(after, 0) + 1
+        fields = [f"n:{number}" for number in range(first, min(first + limit, last + 1))]
+        if not fields:
+            return []
+        lines = await self._nodes.ask(key, command("HMGET", key, *fields))
+        return [entry_in(line) for line in lines if line is not None]
 
     # -- deletion ----------------------------------------------
 

@@ -508,3 +508,25 @@ DELETE FROM {progress} WHERE run = $run::bigint;
 
 -- name: drop_signals
 DELETE FROM {signals} WHERE run = $run::bigint;
+
+-- name: lock_audit
+-- Writers of the audit take turns by this row, which nothing else locks. The time is taken after the lock.
+WITH held AS MATERIALIZED (
+    SELECT name FROM {meta} WHERE name = 'store_id' FOR NO KEY UPDATE
+)
+SELECT clock_timestamp() FROM held;
+
+-- name: audit_of
+SELECT number, id, at, who, what, source, target, parent_hash, hash FROM {audit} WHERE id = $id::text;
+
+-- name: last_audit
+SELECT number, hash FROM {audit} ORDER BY number DESC LIMIT 1;
+
+-- name: add_audit
+INSERT INTO {audit} (number, id, at, who, what, source, target, parent_hash, hash)
+VALUES ($number::bigint, $id::text, $at::timestamptz, $who::text, $what::text, $source::text, $target::text,
+        $parent_hash::text, $hash::text);
+
+-- name: audits
+SELECT number, id, at, who, what, source, target, parent_hash, hash FROM {audit}
+WHERE number > $after::bigint ORDER BY number LIMIT $limit::bigint;

@@ -290,3 +290,17 @@ DELETE FROM progress WHERE run = :run;
 
 -- name: drop_signals
 DELETE FROM signals WHERE run = :run;
+
+-- name: audit_of
+SELECT number, id, at, who, what, source, target, parent_hash, hash FROM audit WHERE id = :id;
+
+-- name: last_audit
+SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1;
+
+-- name: add_audit
+INSERT INTO audit (number, id, at, who, what, source, target, parent_hash, hash)
+VALUES (:number, :id, :at, :who, :what, :source, :target, :parent_hash, :hash);
+
+-- name: audits
+SELECT number, id, at, who, what, source, target, parent_hash, hash FROM audit
+WHERE number > :after ORDER BY number LIMIT :limit;
