@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from cairn_runtime.cli.options import DebugOption, called_by_kubectl
-from cairn_runtime.cli.verbs import answering, caring, checking, keeping, looking, moving, running
+from cairn_runtime.cli.verbs import answering, caring, checking, keeping, looking, moving, running, tending
 from cairn_runtime.errors import Fault
 
 UsageError: Any = typer.BadParameter.__bases__[0]
@@ -52,6 +52,8 @@ SECTIONS: dict[str, tuple[tuple[Callable[..., int], str], ...]] = {
         (keeping.unpin, "cairn unpin digest/4"),
         (keeping.release, "cairn release digest"),
         (keeping.delete, "cairn delete digest"),
+        (tending.doctor, "cairn doctor"),
+        (tending.audit, "cairn audit --verify"),
         (moving.export, "cairn export --all"),
         (moving.import_, "cairn import cairn-sqlite-2026-11-29T030000Z.cairn.zst"),
         (caring.store, "cairn store check"),

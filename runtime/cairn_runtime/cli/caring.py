@@ -12,6 +12,7 @@ from cairn_runtime.cli.views.texts import plain
 from cairn_runtime.cli.views.units import counted, size
 from cairn_runtime.errors import EXIT_DONE, EXIT_FAILED, Fault, InvalidInput, SettingsInvalid
 from cairn_runtime.model.values import JSONObject
+from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.rekeying import Rekeyed, rekey
 from cairn_runtime.store.base import Health
 from cairn_runtime.store.keys import codec_from_environment, with_new_key
@@ -63,6 +64,8 @@ async def encrypt_again(output: Output, option: str | None) -> int:
     """Encrypt everything with the first key; the exit code is 1 where something could not be read."""
     codec = codec_from_environment()
     async with existing_store(option) as store:
+        if codec.keys is not None:
+            await note(store, "rekey", source="every run")
         done = await rekey(store, codec)
     if output.for_people:
         output.text(_rekeyed_lines(done))

@@ -27,6 +27,7 @@ from cairn_runtime.errors import (
 from cairn_runtime.model.durations import parse_duration
 from cairn_runtime.model.ids import short_id, utc_now
 from cairn_runtime.model.values import JSONObject, JSONValue
+from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.naming import all_runs, workflow_name
 from cairn_runtime.store.base import Run, Store
 from cairn_runtime.store.prunes import Pruned, prune_run
@@ -67,6 +68,8 @@ async def prune(output: Output, url: str | None, who: str, wish: Wish) -> int:
     done: list[tuple[Run, Pruned]] = []
     async with existing_store(url) as store:
         found = await the_runs(store, who) if who else [run async for run in all_runs(store)]
+        if not wish.dry_run:
+            await note(store, "prune", source=found[0].workflow if who and found else "every run")
         for run in found:
             try:
                 pruned = await prune_run(store, run.run_id, wish.policy(run), utc_now(), dry_run=wish.dry_run)
@@ -111,6 +114,7 @@ async def pin(output: Output, url: str | None, text: str, *, pinned: bool) -> in
     """Pin a checkpoint, or let it go."""
     async with existing_store(url) as store:
         checkpoint = await the_checkpoint(store, text)
+        await note(store, "pin" if pinned else "unpin", source=f"{checkpoint.run_id}/{checkpoint.id}")
         await store.pin(checkpoint.id, pinned=pinned)
         run = await store.run(checkpoint.run_id)
     if not output.for_people:
@@ -141,6 +145,7 @@ async def release(output: Output, url: str | None, who: str) -> int:
                     f"the head of {_name(run)} is not intact; nothing of it was removed"
                 )
             state = newest.channels
+            await note(store, "release", source=run.run_id)
             pruned = await prune_run(store, run.run_id, NOTHING_BUT_THE_HEAD, utc_now())
             out.append(await _released_shape(store, run, pruned, state))
             if output.for_people:
@@ -186,6 +191,7 @@ async def _delete(output: Output, url: str | None, who: str, *, yes: bool) -> in
             return EXIT_FAILED
         # Newest first, so that a fork goes before the run that it holds.
         for run in found:
+            await note(store, "delete", source=run.run_id)
             try:
                 if await store.delete_run(run.run_id):
                     deleted.append(run)

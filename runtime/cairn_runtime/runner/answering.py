@@ -12,12 +12,15 @@ from cairn_runtime.engine.waits import answer_problem
 from cairn_runtime.errors import Fault, InvalidInput, WaitClosed
 from cairn_runtime.model.ids import new_id, short_id, to_wire, utc_now
 from cairn_runtime.model.values import JSONObject, JSONValue
+from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.naming import workflow_name
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.starting import PATIENCE_SECONDS
 from cairn_runtime.store.base import NewSignal, Run, Signal, Store, Wait
 
 _NAMED = 10
+_NAME = 100
+"""Characters of a signal's name, and of the id of an answer, that the audit keeps."""
 
 
 def open_approval(run: Run, step: str = "") -> Wait:
@@ -50,7 +53,9 @@ async def send_answer(
     problem = answer_problem(wait, answer)
     if problem:
         raise InvalidInput([Fault("value", problem)])
-    return await _send(store, run, NewSignal(wait.name, answer, new_id(), wait.name))
+    return await _send(
+        store, run, "approve" if approved else "reject", NewSignal(wait.name, answer, new_id(), wait.name)
+    )
 
 
 async def send_signal(
@@ -66,10 +71,12 @@ async def send_signal(
     problem = answer_problem(wait, value) if wait else ""
     if problem:
         raise InvalidInput([Fault("value", problem)])
-    return await _send(store, run, NewSignal(name, value, client_id or new_id()))
+    return await _send(store, run, "signal", NewSignal(name, value, client_id or new_id()))
 
 
-async def _send(store: Store, run: Run, signal: NewSignal) -> Signal:
+async def _send(store: Store, run: Run, what: str, signal: NewSignal) -> Signal:
+    act = f"{run.run_id}:{signal.client_id}"
+    await note(store, what, source=run.run_id, target=signal.name[:_NAME], act=act[:_NAME])
     return await insist(lambda: store.send(run.run_id, signal), seconds=PATIENCE_SECONDS)
 
 

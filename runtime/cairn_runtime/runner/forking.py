@@ -1,6 +1,6 @@
 """Forks: a new run that goes on from any checkpoint, with changes or without.
 
-    check (nothing is touched) ── hold the origin ── claim and end the old run ── create the new one
+    check (nothing is touched) ── audit ── hold the origin ── claim and end the old run ── create the new one
 
 Each arrow is one idempotent store call: after a crash between any two the same request, made again, comes to
 the same end, and until then the old run is unfinished or its head can be forked again.
@@ -21,6 +21,7 @@ from cairn_runtime.errors import Fault, ManifestInvalid
 from cairn_runtime.model.ids import run_id_for, trace_id_for, utc_now
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.naming import find_checkpoint, workflow_name
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.session import workflow_of
@@ -69,6 +70,8 @@ async def fork_run(store: Store, codec: Codec, request: ForkRequest) -> Run:
     child_id = run_id_for(parent.workflow.rpartition("/")[2], request.nonce)
     _require_same_workflow(parent, request.mended)
     await check_fork(store, codec, parent, request)
+    source = f"{parent.run_id}/{request.checkpoint.id}"
+    await note(store, "resume", source=source, target=child_id, act=child_id)
     await insist(lambda: store.hold(request.checkpoint.id, child_id), seconds=PATIENCE_SECONDS)
     parent, request = await _stop_parent(store, parent, request, child_id)
     origin = request.origin

@@ -20,6 +20,7 @@ from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.ids import new_id, run_id_for, trace_id_for
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.naming import all_runs, workflow_key, workflow_name
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import Fence, NewRun, Outcome, Run, Store
@@ -106,6 +107,8 @@ async def cancel_run(store: Store, run: Run, *, message: str = "") -> Run:
     Raises:
         Superseded: others claimed the run again and again meanwhile.
     """
+    if not run.finished:
+        await note(store, "cancel", source=run.run_id, act=run.run_id)
     run, fence = await take_run(store, run)
     if run.finished:
         return run

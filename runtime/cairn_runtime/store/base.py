@@ -311,6 +311,15 @@ class Entry(NamedTuple):
     hash: str
 
 
+class Concern(NamedTuple):
+    """Something about a store that is not as it should be, and what mends it."""
+
+    grave: bool
+    """Whether what was acknowledged can be lost, or calls fail."""
+    what: str
+    mend: str
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Answer of `check`: what a person or a probe wants to know."""
@@ -322,6 +331,11 @@ class Health:
     schema_version: int
     used_bytes: int | None
     free_bytes: int | None
+    server: str = ""
+    """What answers, with its version."""
+    now: datetime | None = None
+    """The store's clock."""
+    concerns: tuple[Concern, ...] = ()
 
 
 class Store(Protocol):

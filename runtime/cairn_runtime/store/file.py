@@ -146,7 +146,8 @@ class BlockingFile:
             with suppress(FileNotFoundError):
                 used += (self._runs.folder / name / "run.log").stat().st_size
         durable = "appended to the run's log and synced to its disk, at each commit"
-        return Health("file", durable, latency, SCHEMA_VERSION, used, free_bytes(self._root))
+        space = (used, free_bytes(self._root))
+        return Health("file", durable, latency, SCHEMA_VERSION, *space, "files", self._clock())
 
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""

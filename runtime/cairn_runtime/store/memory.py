@@ -180,7 +180,9 @@ class MemoryStore:
         with self._place.lock:
             used = sum(ledger.bytes for ledger in self._place.ledgers.values())
         durable = "nothing: all is gone with the process"
-        return Health("memory", durable, 0.0, schema_version=1, used_bytes=used, free_bytes=None)
+        return Health(
+            "memory", durable, 0.0, schema_version=1, used_bytes=used, free_bytes=None, now=self._clock()
+        )
 
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""

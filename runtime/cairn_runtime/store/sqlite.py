@@ -128,7 +128,9 @@ class BlockingSQLite(SQLiteRetention):
         files = (self._path, self._path.with_name(self._path.name + "-wal"))
         used = sum(file.stat().st_size for file in files if file.exists())
         durable = "written to the log of the SQLite file and synced to its disk, at each commit"
-        return Health("sqlite", durable, latency, SCHEMA_VERSION, used, free_bytes(self._path))
+        server = f"SQLite {sqlite3.sqlite_version}"
+        space = (used, free_bytes(self._path))
+        return Health("sqlite", durable, latency, SCHEMA_VERSION, *space, server, self._clock())
 
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""

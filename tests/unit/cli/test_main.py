@@ -24,13 +24,6 @@ def test_alone_it_shows_its_help(cairn):
     assert all(name in said.out for name, _ in VERBS)
 
 
-@pytest.mark.parametrize("later", ["doctor"])
-def test_what_is_not_there_yet_is_not_shown(cairn, later):
-    """No verb is promised before it works."""
-    assert f"  {later} " not in cairn("--help").out
-    assert cairn(later).code == 2
-
-
 @pytest.mark.parametrize(("verb", "example"), VERBS, ids=[name for name, _ in VERBS])
 def test_every_verb_explains_itself_with_an_example(cairn, verb, example):
     """Help says what the verb does and shows one call of it; `-h` is the same."""

@@ -36,6 +36,7 @@ from cairn_runtime.runner.archives.lines import (
     checkpoint_in,
     new_of,
 )
+from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import (
     FINISHED,
@@ -103,6 +104,7 @@ class Arrival:
 
     async def begin(self) -> None:
         """Make the row, or look at the one that is there."""
+        await note(self._store, "import", target=self.new.run_id, act=self._fence.claim_id)
         self._row = await self._ask(lambda: self._store.import_run(self.new, self._fence))
         self._mine = self._row.fence == self._fence
         self._head, self._hash = self._row.head_seq, self._row.head_hash or GENESIS_HASH

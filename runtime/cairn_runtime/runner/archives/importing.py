@@ -77,6 +77,8 @@ class Importer:
 
     def _begin(self, numbered: Iterator[tuple[int, bytes]]) -> None:
         _, raw = next(numbered, (1, b""))
+        if not raw:
+            raise InvalidInput([Fault("", "the file is empty, or was cut short at its beginning")])
         header = read_line(raw, 1)
         if not isinstance(header, Header):
             raise InvalidInput([Fault("line 1", "is no header of an export")])

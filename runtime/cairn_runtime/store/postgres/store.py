@@ -42,6 +42,7 @@ from cairn_runtime.store.base import (
 )
 from cairn_runtime.store.opening import StoreUrl
 from cairn_runtime.store.postgres.addresses import address_of
+from cairn_runtime.store.postgres.concerns import concerns
 from cairn_runtime.store.postgres.faults import UNIQUE_VIOLATION, Refused, fault
 from cairn_runtime.store.postgres.migrating import migrate
 from cairn_runtime.store.postgres.retention import PostgresRetention
@@ -130,7 +131,19 @@ class PostgresStore(PostgresRetention):
         names = [self._address.naming.table(name) for name in TABLES]
         async with self._sessions.transaction(patient=True) as wire:
             ((used,),) = await wire.fetch("used_bytes", tables=names)
-        return Health("postgres", self._sessions.durable, latency, self._version, used, None)
+            ((version, now, *settings),) = await wire.fetch("settings")
+            missing = await wire.fetch("missing_rights", tables=names)
+        return Health(
+            "postgres",
+            self._sessions.durable,
+            latency,
+            self._version,
+            used,
+            None,
+            f"Postgres {version}",
+            now,
+            concerns(settings, missing),
+        )
 
     async def create_run(self, new: NewRun) -> Run:
         """Make the row of a run, or answer the row that is there."""

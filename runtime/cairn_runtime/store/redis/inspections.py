@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from cairn_runtime.errors import StoreUnavailable, StoreUnusable
+from cairn_runtime.store.base import Concern
 from cairn_runtime.store.redis.addresses import Address
 from cairn_runtime.store.redis.faults import refused
 from cairn_runtime.store.redis.nodes import Node, Nodes
@@ -46,6 +47,11 @@ class Server:
     used_bytes: int | None
     limit_bytes: int | None
     """`maxmemory`; None where there is no limit, or it could not be seen."""
+
+    @property
+    def name(self) -> str:
+        """What answers, with its version."""
+        return f"Redis {'.'.join(map(str, self.version))}" if self.version else "Redis of an unknown version"
 
     @property
     def waits_for_disk(self) -> bool:
@@ -122,6 +128,24 @@ def _pairs(reply: Reply, address: Address) -> dict[str, str]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
+
+
+def concerns(server: Server) -> list[Concern]:
+    """What of a server is not as it should be, where it was let in all the same (`?volatile=true`)."""
+    found: list[Concern] = []
+    if server.policy not in (None, "noeviction"):
+        text = f"the server throws keys away when its memory is full (maxmemory-policy {server.policy})"
+        found.append(Concern(True, text, "CONFIG SET maxmemory-policy noeviction; CONFIG REWRITE"))
+    if server.aof is False:
+        text = "the server keeps no append-only file: a restart forgets every run"
+        found.append(Concern(True, text, "CONFIG SET appendonly yes; CONFIG REWRITE"))
+    if server.aof is None or server.policy is None:
+        text = "it cannot be seen whether the server keeps what it is given"
+        found.append(Concern(False, text, "let the user of the URL call INFO: ACL SETUSER ... +info"))
+    if server.limit_bytes is None:
+        text = "maxmemory is not set: the system ends the server when the machine's memory is used up"
+        found.append(Concern(False, text, "CONFIG SET maxmemory 2gb, or what there is; CONFIG REWRITE"))
+    return found
 
 
 def refuse_unfit(server: Server, address: Address) -> None:

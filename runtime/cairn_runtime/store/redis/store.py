@@ -45,7 +45,7 @@ from cairn_runtime.store.opening import StoreUrl
 from cairn_runtime.store.owned import never
 from cairn_runtime.store.redis.addresses import read_address
 from cairn_runtime.store.redis.indexes import Changes, RunIndex
-from cairn_runtime.store.redis.inspections import Server, admit, inspect
+from cairn_runtime.store.redis.inspections import Server, admit, concerns, inspect
 from cairn_runtime.store.redis.nodes import Nodes
 from cairn_runtime.store.redis.records import (
     HEAD_FIELDS,
@@ -163,6 +163,7 @@ class RedisStore(RedisRetention):
             if server.limit_bytes is not None and server.used_bytes is not None
         ]
         durable = self._server.durable
+        seconds, microseconds = await self._nodes.ask(self._keys.store, command("TIME"))
         return Health(
             "redis",
             durable,
@@ -170,6 +171,9 @@ class RedisStore(RedisRetention):
             SCHEMA_VERSION,
             sum(used) if used else None,
             sum(free) if free else None,
+            self._server.name,
+            moment_of(int(seconds) * 1_000_000 + int(microseconds)),
+            tuple({concern: None for server in servers for concern in concerns(server)}),
         )
 
     # -- runs ----------------------------------------------

@@ -41,6 +41,19 @@ SELECT pg_advisory_xact_lock(hashtextextended($place::text, 1128352082));
 SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
 WHERE relkind = 'r' AND oid = ANY (SELECT to_regclass(name) FROM unnest($tables::text[]) AS t (name));
 
+-- name: settings
+-- How the server stands, for `check`.
+SELECT current_setting('server_version'), clock_timestamp(), current_setting('fsync'),
+       current_setting('full_page_writes'), coalesce((SELECT d.setting FROM pg_db_role_setting s,
+           unnest(s.setconfig) AS d (setting) WHERE d.setting = 'synchronous_commit=off' LIMIT 1), ''),
+       coalesce((SELECT c.ssl FROM pg_stat_ssl c WHERE c.pid = pg_backend_pid()), false),
+       inet_client_addr() IS NULL OR inet_client_addr() <<= '127.0.0.0/8' OR host(inet_client_addr()) = '::1';
+
+-- name: missing_rights
+SELECT t.name, r.name
+FROM unnest($tables::text[]) AS t (name), unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r (name)
+WHERE NOT has_table_privilege(t.name, r.name) AND NOT (t.name LIKE '%audit"' AND r.name IN ('UPDATE', 'DELETE'));
+
 -- name: create_run
 -- One statement, so that no run is without its head. A second creation at the same time waits and does nothing.
 WITH made AS (
