@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,12 +144,28 @@ class Installation:
 
     def api_writes(self) -> dict[str, int]:
         """What the operator has written to the API server since it started, by `verb kind`."""
+        found = [
+            (re.fullmatch(r'cairn_api_writes_total\{kind="(\w+)",verb="(\w+)"\}', name), number)
+            for name, number in self.numbers().items()
+        ]
+        return {f"{match[2]} {match[1]}": int(number) for match, number in found if match}
+
+    def numbers(self) -> dict[str, float]:
+        """What the operator tells Prometheus now, by name and labels."""
         (pod,) = self.operators()
-        numbers = self._fetched(pod, "/metrics")
-        found = re.findall(
-            r'^cairn_api_writes_total\{kind="(\w+)",verb="(\w+)"\} ([0-9.]+)$', numbers, re.MULTILINE
-        )
-        return {f"{verb} {kind}": int(float(number)) for kind, verb, number in found}
+        lines = self._fetched(pod, "/metrics").splitlines()
+        told = [line for line in lines if line and not line.startswith("#")]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in told)}
+
+    def numbers_when(
+        self, holds: Callable[[dict[str, float]], bool], *, seconds: float = 60.0
+    ) -> dict[str, float]:
+        """Ask for the numbers again and again until they are as expected; answer the last ones."""
+        until = time.monotonic() + seconds
+        found = self.numbers()
+        while not holds(found) and time.monotonic() < until:
+            found = self.numbers()
+        return found
 
     def memory(self) -> dict[str, float]:
         """Mebibytes that the operator's process has (`VmRSS`), and had at most (`VmHWM`)."""
