@@ -22,7 +22,7 @@ BENCH := $(VENV)/.bench-installed
 PIP   := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-cluster races format docs clean cluster-up cluster-down test-cluster
+.PHONY: help venv demo test check bench bench-cluster bench-growth races format docs clean cluster-up cluster-down test-cluster
 
 help: ## List these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: $(BENCH) ## Measure Cairn, with LangGraph, DBOS and a plain INSERT beside
 
 bench-cluster: $(READY) ## Measure what people wait for on a cluster, and what the operator costs it
 	@$(BIN)/python -m bench.cluster $(ARGS)
+
+bench-growth: $(BENCH) ## Measure stores of a million checkpoints: reads, size, prunes beside a writer
+	@$(BIN)/python -m bench.growth $(ARGS)
 
 races: $(READY) ## Let real processes race for a store, and judge every answer
 	@$(BIN)/python -m tests.races $(ARGS)

@@ -17,8 +17,11 @@ from datetime import datetime, timedelta
 from cairn_runtime.store.base import Checkpoint, Store
 from cairn_runtime.store.retention import Entry, Policy, Walk, entry_of
 
-BATCH = 200
-"""Checkpoints that one call of `Store.prune` takes at most: a server is held up for a few milliseconds."""
+BATCH = 50
+"""Checkpoints that one call of `Store.prune` takes at most.
+
+Beside calls of 200 on Postgres the slowest of a hundred commits took four times as long as alone.
+"""
 _PAGE = 500
 
 

@@ -88,8 +88,10 @@ class Sessions:
             self._pool.give(wire)
 
     @asynccontextmanager
-    async def transaction(self, *, patient: bool = False) -> AsyncIterator[Wire]:
+    async def transaction(self, *, patient: bool = False, synced: bool = True) -> AsyncIterator[Wire]:
         """Several statements, all or none; each sees what was committed before it began.
+
+        What is not `synced` may be undone, as a whole, by a server that crashes within the next second.
 
         A process that stands still amid one is cut off by the server, so that nobody waits for its locks.
         """
@@ -100,6 +102,7 @@ class Sessions:
             await wire.script(
                 f"BEGIN; SET LOCAL statement_timeout = {millis}; "
                 f"SET LOCAL idle_in_transaction_session_timeout = {millis}"
+                f"{'' if synced else '; SET LOCAL synchronous_commit = off'}"
             )
             yield wire
             await wire.script("COMMIT")
