@@ -35,6 +35,8 @@ _T = TypeVar("_T")
 _S = TypeVar("_S", bound="RedisRetention")
 _Method: TypeAlias = Callable[Concatenate[_S, _P], Coroutine[Any, Any, _T]]
 _PAGE = 250
+_BESIDE = 20
+"""So many more than are asked for are read at once: the snapshot that ends what is needed may be near."""
 _MANY = 2**63
 _TRIES = 10
 _AUDIT_TRIES = 200
@@ -230,15 +232,16 @@ class RedisRetention:
         log = self._keys.of(run_id).log
         found: dict[int, tuple[str, bytes]] = {}
         start = b"%d" % (first - 1)
+        count = min(last - first + _BESIDE, _PAGE)
         while True:
-            page = await self._nodes.ask(log, command("XRANGE", log, start, "+", "COUNT", _PAGE))
+            page = await self._nodes.ask(log, command("XRANGE", log, start, "+", "COUNT", count))
             for entry in page:
                 kind, header = entry[1][:2]
                 seq = seq_of(entry)
                 found[seq] = ("snapshot" if kind == b"s" else "delta", header)
                 if seq > last and kind == b"s":
                     return found
-            if len(page) < _PAGE:
+            if len(page) < count:
                 return found
             start = b"%d" % (seq_of(page[-1]) + 1)
 
