@@ -14,8 +14,10 @@ SELECT pg_is_in_recovery(), current_setting('server_version_num'), current_setti
 -- name: settle_in
 -- For the session. `off` would acknowledge what a crash forgets; other values are kept, and kept from changing.
 -- Every statement is written so that one plan does for all its values: Postgres would plan a commit of several
--- checkpoints anew each time.
+-- checkpoints anew each time. Compiling one is never worth it: beside a million checkpoints a load was guessed to
+-- cost so much that it was compiled each time, for 15 ms.
 SELECT set_config('synchronous_commit', $durability::text, false),
+       set_config('jit', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('statement_timeout', $statement_timeout::text, false),
        set_config('idle_in_transaction_session_timeout', $statement_timeout::text, false);
