@@ -99,6 +99,24 @@ async def test_a_finished_run_comes_as_it_was(here, there):
     assert two["row"].annotations["note"] == 1
 
 
+async def test_a_long_history_comes_batch_by_batch(here, there):
+    """More checkpoints than one step appends, some pruned; and a copy that is prolonged by as many."""
+    writer = await history(here, "")
+    for _ in range(5):
+        await writer.commit(99)
+        await writer.commit(kind="snapshot")
+    await here.prune(writer.run_id, list(range(150, 260)))
+    assert (await bring(there, (await archive(here, writer.run_id))[0])).left == []
+    for _ in range(5):
+        await writer.commit(100)
+
+    report = await bring(there, (await archive(here, writer.run_id))[0])
+
+    assert (report.left, report.checkpoints) == ([], 500)
+    assert await there.read(writer.run_id) == await here.read(writer.run_id)
+    assert await there.gaps(writer.run_id) == await here.gaps(writer.run_id)
+
+
 @pytest.mark.parametrize("phase", ["Pending", "Running", "Waiting", "Suspended"])
 async def test_an_unfinished_run_arrives_stopped(here, there, phase):
     """Nobody who looks for unfinished runs finds it; its note tells what it was."""

@@ -189,7 +189,7 @@ class Arrival:
         new = [row for row in rows if row.seq > self._head]
         if not new:
             return
-        if self._head and not self._met:
+        if self._head and not self._met and not self._mine:
             raise HistoryConflict(
                 "the copy that is here has nothing in common with the file; delete it first"
             )
