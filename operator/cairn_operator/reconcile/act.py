@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar, assert_never
 
 from cairn_operator.cluster.errors import ApiError, NameTaken
 from cairn_operator.names import EPOCH_LABEL, RUN_LABEL
-from cairn_operator.reconcile import facts
+from cairn_operator.reconcile import auditing, facts
 from cairn_operator.reconcile.state import (
     Action,
     Annotate,
@@ -124,6 +124,10 @@ class Actor:
                 self.between("create_run")
                 await _insist(lambda: store.create_run(new))
             case Hold(checkpoint_id, child):
+                # A fork begins here: the line comes before anything is touched.
+                who = auditing.asker(found)
+                parts = {"source": checkpoint_id, "target": child, "act": child}
+                await _insist(lambda: auditing.note(store, who, "resume", **parts))
                 self.between("hold")
                 await _insist(lambda: store.hold(checkpoint_id, child))
             case ReleaseHold(child):

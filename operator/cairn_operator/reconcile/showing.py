@@ -17,11 +17,12 @@ from typing import Protocol
 
 from cairn_operator.cluster.errors import ApiGone, NameTaken
 from cairn_operator.names import CHECKPOINT_KIND, PIN_ANNOTATION, PINNED_ANNOTATION, WORKFLOW_LABEL
-from cairn_operator.reconcile import facts
+from cairn_operator.reconcile import auditing, facts
 from cairn_operator.reconcile.projection import MAX_PINNED, MAX_SHOWN, Projection, Shown, project
 from cairn_operator.reconcile.state import World
 from cairn_operator.resources.views import checkpoint_object
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
+from cairn_runtime.model.ids import new_id
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Checkpoint, Store
 
@@ -133,7 +134,10 @@ class Showing:
             try:
                 if wanted:
                     await _require_own(store, world.workflow.key, identity)
-                self.between("pin" if wanted else "unpin")
+                what = "pin" if wanted else "unpin"
+                who = auditing.object_name(world.workflow)
+                await auditing.note(store, who, what, source=identity, act=new_id())
+                self.between(what)
                 await store.pin(identity, pinned=wanted)
             except CheckpointNotFound:
                 log.info("pin of a checkpoint that is not there", extra={"checkpoint": identity})

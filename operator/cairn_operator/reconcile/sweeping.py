@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from sys import intern
 
 from cairn_operator.cluster.errors import ApiError
+from cairn_operator.reconcile import auditing
 from cairn_operator.reconcile.sweep import PATIENCE_SECONDS, Row, Sweep, sweep
 from cairn_runtime.errors import CairnError, RunNotFound
 from cairn_runtime.model.values import JSONObject
@@ -91,6 +92,8 @@ class Sweeper:
             self._absent.setdefault(uid, self.clock())
 
     async def _remove(self, name: str, run_id: str) -> None:
+        who = f"operator:{self.installation}"
+        await auditing.note(self.stores[name], who, "delete", source=run_id, act=run_id)
         self.between("delete_run")
         try:
             await self.stores[name].delete_run(run_id)

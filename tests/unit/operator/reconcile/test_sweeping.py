@@ -29,6 +29,10 @@ class Store:
         start = ids.index(before) + 1 if before else 0
         return self.rows[start : start + min(limit, 2)]
 
+    async def audit(self, entry):
+        assert (entry.who, entry.what) == ("operator:home", "delete")
+        assert entry.source not in self.deleted
+
     async def delete_run(self, run_id):
         if run_id not in {found.run_id for found in self.rows}:
             raise RunNotFound(run_id)
