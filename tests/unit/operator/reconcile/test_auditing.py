@@ -6,6 +6,7 @@ import pytest
 from tests.unit.operator.reconcile.builders import KEY, RUN, document, world
 from tests.unit.operator.reconcile.servers import Server
 
+from cairn_operator.reconcile import facts
 from cairn_operator.reconcile.act import Actor
 from cairn_operator.reconcile.auditing import asker
 from cairn_operator.reconcile.state import Hold
@@ -59,6 +60,6 @@ async def test_a_resume_is_one_line_however_often_it_is_begun():
 def test_who_asks_is_the_object_and_the_program_that_wrote_the_field(fields, who):
     """As far as Kubernetes tells; whatever stands there stops nothing."""
     found = world().workflow
-    found.document["metadata"]["managedFields"] = fields
+    facts.part(found.document, "metadata")["managedFields"] = fields
 
     assert asker(found) == f"kubernetes:{found.namespace}/{found.name}{who}"
