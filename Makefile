@@ -44,6 +44,7 @@ check: $(READY) ## Format, lint, types, import walls, generated pages; changes n
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python docs/generate_cli.py --check
 	@$(BIN)/python docs/generate_crds.py --check
+	@$(BIN)/python docs/generate_chart.py --check
 
 test-cluster: $(READY) ## The tests on a real Kubernetes: yours (KUBECONFIG), or one that is started for them
 	@$(BIN)/python -m tests.cluster.harness test $(or $(TESTS),tests/cluster)
@@ -69,10 +70,11 @@ races: $(READY) ## Let real processes race for a store, and judge every answer
 format: $(READY) ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-docs: $(READY) ## Write docs/reference and crds again from the code
+docs: $(READY) ## Write docs/reference, crds and the chart's values again from their sources
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/generate_cli.py
 	@$(BIN)/python docs/generate_crds.py
+	@$(BIN)/python docs/generate_chart.py
 
 clean: ## Remove caches and build products; keeps .venv and .cairn
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

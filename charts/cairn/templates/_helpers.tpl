@@ -1,0 +1,83 @@
+{{/* Names, at most 40 characters, so that what is put behind them fits a label. */}}
+{{- define "cairn.fullname" -}}
+{{- $chart := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}{{ .Values.fullnameOverride }}
+{{- else if contains $chart .Release.Name -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}{{ printf "%s-%s" .Release.Name $chart | trunc 40 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "cairn.operator" -}}{{ include "cairn.fullname" . }}-operator{{- end }}
+{{- define "cairn.postgres" -}}{{ include "cairn.fullname" . }}-postgres{{- end }}
+
+{{/* Of objects that belong to no namespace: two releases of one name must not meet. */}}
+{{- define "cairn.clusterName" -}}{{ .Release.Namespace }}.{{ include "cairn.fullname" . }}{{- end }}
+
+{{- define "cairn.serviceAccount" -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name: is not given, and serviceAccount.create is false; name the ServiceAccount that is there" -}}
+{{- end -}}
+{{- default (include "cairn.operator" .) .Values.serviceAccount.name -}}
+{{- end }}
+
+{{- define "cairn.installation" -}}
+{{- $name := default (printf "%s-%s" .Release.Namespace .Release.Name) .Values.installation -}}
+{{- if gt (len $name) 63 -}}
+{{- fail (printf "installation: %q, made of namespace and release, is longer than 63 characters; give a shorter name that no other installation on these stores has" $name) -}}
+{{- end -}}
+{{- $name | replace "." "-" -}}
+{{- end }}
+
+{{/* An image by digest if there is one, else by tag: takes (dict "image" ... "tag" ...). */}}
+{{- define "cairn.image" -}}
+{{- if .image.digest -}}{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}{{ .image.repository }}:{{ default .tag .image.tag }}
+{{- end -}}
+{{- end }}
+
+{{- define "cairn.ownImage" -}}{{ include "cairn.image" (dict "image" .Values.image "tag" .Chart.AppVersion) }}{{- end }}
+{{- define "cairn.runnerImage" -}}{{ default (include "cairn.ownImage" .) .Values.runner.image }}{{- end }}
+
+{{/* Labels of an object: takes (dict "top" $ "component" ...); the chart's own win over those of the values. */}}
+{{- define "cairn.labels" -}}
+{{- $own := dict
+    "app.kubernetes.io/version" .top.Chart.AppVersion
+    "app.kubernetes.io/part-of" "cairn"
+    "app.kubernetes.io/managed-by" .top.Release.Service
+    "helm.sh/chart" (printf "%s-%s" .top.Chart.Name .top.Chart.Version | replace "+" "_") -}}
+{{- merge (include "cairn.selector" . | fromYaml) $own .top.Values.commonLabels | toYaml -}}
+{{- end }}
+
+{{/* Labels of a pod: without versions, so that an upgrade starts only those anew that have changed. */}}
+{{- define "cairn.podLabels" -}}
+{{- merge (include "cairn.selector" . | fromYaml) (default dict .more) .top.Values.commonLabels | toYaml -}}
+{{- end }}
+
+{{- define "cairn.selector" -}}
+app.kubernetes.io/name: cairn-{{ .component }}
+app.kubernetes.io/instance: {{ .top.Release.Name }}
+{{- end }}
+
+{{/* What every container of the chart may do: nothing. */}}
+{{- define "cairn.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Namespaces in which runners of this installation are known to be, as JSON: what is named anywhere. */}}
+{{- define "cairn.runnerNamespaces" -}}
+{{- $found := list -}}
+{{- if .Values.watchNamespaces -}}
+{{- $found = .Values.watchNamespaces -}}
+{{- else -}}
+{{- $found = list .Release.Namespace -}}
+{{- if .Values.postgres.enabled -}}{{- $found = concat $found .Values.postgres.namespaces -}}{{- end -}}
+{{- range .Values.stores -}}{{- range .namespaces -}}{{- $found = append $found .name -}}{{- end -}}{{- end -}}
+{{- end -}}
+{{- concat $found .Values.networkPolicy.runner.namespaces | uniq | toJson -}}
+{{- end }}
+
+{{- define "cairn.testNamespace" -}}
+{{- default (first (append .Values.watchNamespaces .Release.Namespace)) .Values.test.namespace -}}
+{{- end }}
