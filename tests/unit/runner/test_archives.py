@@ -10,7 +10,7 @@ import orjson
 import pytest
 import zstandard
 
-from cairn_runtime.errors import FormatUnknown, InvalidInput
+from cairn_runtime.errors import FormatUnknown, HistoryConflict, InvalidInput
 from cairn_runtime.model.ids import new_id
 from cairn_runtime.runner.archives import files
 from cairn_runtime.runner.archives.arrivals import IMPORTED, Wishes
@@ -115,6 +115,29 @@ async def test_a_long_history_comes_batch_by_batch(here, there):
     assert (report.left, report.checkpoints) == ([], 500)
     assert await there.read(writer.run_id) == await here.read(writer.run_id)
     assert await there.gaps(writer.run_id) == await here.gaps(writer.run_id)
+
+
+class Refusing(MemoryStore):
+    """Refuses the second batch of a run."""
+
+    async def import_checkpoints(self, run_id, fence, expected_head, checkpoints, gaps):
+        if expected_head:
+            raise HistoryConflict("another checkpoint has this id")
+        await super().import_checkpoints(run_id, fence, expected_head, checkpoints, gaps)
+
+
+async def test_a_batch_that_is_refused_ends_its_run_only(here):
+    """It is written while the next lines are read: what it met is told all the same, once."""
+    store = Refusing(parse_store_url("memory:"))
+    await store.open()
+    long, short = await history(here, ""), await history(here)
+    await long.commit(450)
+
+    report = await bring(store, (await archive(here, long.run_id, short.run_id))[0])
+
+    assert [(left.run, left.reason) for left in report.left] == [(long.run_id, "HistoryConflict")]
+    assert report.runs == 1
+    assert (await store.run(long.run_id)).reason == IMPORTING
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Running", "Waiting", "Suspended"])

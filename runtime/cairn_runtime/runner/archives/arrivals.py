@@ -13,6 +13,7 @@ Signals are left behind: a fork takes none.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +57,7 @@ _T = TypeVar("_T")
 IMPORTED = "Imported"
 """Reason of a run that was not finished where it comes from."""
 _BATCH_ROWS, _BATCH_BYTES = 200, 8 * 1024**2
+_MANY_BYTES = 64 * 1024
 _NOT_TAKEN = frozenset({"deletionPolicy", "held"})
 """Notes of the operator that hold where they were written only: a copy is nobody's to sweep."""
 
@@ -99,6 +101,7 @@ class Arrival:
         self._rows: list[Checkpoint] = []
         self._gaps: list[Gap] = []
         self._size = 0
+        self._writing: asyncio.Future[None] | None = None
         self._bad: list[Left] = []
         self._skips: list[tuple[int, int]] = []
 
@@ -133,7 +136,7 @@ class Arrival:
         self._prove(row)
         self._bridge(row)
         self._seen = row.seq
-        if not self._readable(row):
+        if not await aside(partial(self._readable, row), row.size):
             return
         self._seq, self._last_hash = row.seq, row.hash
         self._rows.append(row)
@@ -196,11 +199,27 @@ class Arrival:
         if new[0].seq == self._head + 1 and skips_of(new[0]) is None and new[0].parent_hash != self._hash:
             raise HistoryConflict(f"checkpoint {new[0].seq}: another history than the one that is here")
         await self._take_over()
-        run_id, head = self.new.run_id, self._head
-        await self._ask(lambda: self._store.import_checkpoints(run_id, self._fence, head, new, gaps))
+        await self._settled()
+        run_id, fence, head = self.new.run_id, self._fence, self._head
+        # While it is written the next ones are read and proved.
+        call = self._ask(lambda: self._store.import_checkpoints(run_id, fence, head, new, gaps))
+        self._writing = asyncio.ensure_future(call)
         self._head, self._hash = new[-1].seq, new[-1].hash
         self._report.checkpoints += len(new)
         self._report.bytes += sum(row.size for row in new)
+
+    async def _settled(self) -> None:
+        """Wait for the batch that is being written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+    async def abandon(self) -> None:
+        """Let go of the run as far as it came; what its last batch met is no more of interest."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await asyncio.wait({writing})
+            writing.exception()
 
     async def _compare(self, rows: list[Checkpoint]) -> None:
         """Hold checkpoints against those here, as far as they were not pruned. Raises `HistoryConflict`."""
@@ -232,6 +251,7 @@ class Arrival:
 
     async def _end(self, line: EndLine) -> None:
         await self._flush()
+        await self._settled()
         if self._line.head > self._seen:
             self._miss(self._line.head)
         self._report.left += [left for left in self._bad if not self._explained(left)]
@@ -263,6 +283,11 @@ class Arrival:
 
     async def _ask(self, call: Callable[[], Awaitable[_T]]) -> _T:
         return await insist(call, seconds=PATIENCE_SECONDS)
+
+
+async def aside(work: Callable[[], _T], size: int) -> _T:
+    """Do work on some bytes; on a thread where they are many, so that what is under way goes on meanwhile."""
+    return await asyncio.to_thread(work) if size >= _MANY_BYTES else work()
 
 
 def _provenance(line: RunLine) -> JSONObject:

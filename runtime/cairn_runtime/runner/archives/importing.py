@@ -7,6 +7,7 @@ A file whose end is missing or wrong is no export, however much of it was import
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from hashlib import sha256
 
 from cairn_runtime.errors import (
@@ -16,7 +17,7 @@ from cairn_runtime.errors import (
     InvalidInput,
     StoreUnavailable,
 )
-from cairn_runtime.runner.archives.arrivals import Arrival, Wishes
+from cairn_runtime.runner.archives.arrivals import Arrival, Wishes, aside
 from cairn_runtime.runner.archives.exporting import Left, Report
 from cairn_runtime.runner.archives.lines import (
     VERSION,
@@ -59,21 +60,32 @@ class Importer:
         """
         numbered = enumerate(lines, 1)
         self._begin(numbered)
-        for number, raw in numbered:
-            try:
-                line = read_line(raw, number)
-            except InvalidInput as error:
-                self._lose(error)
-                self._digest.update(raw)
-                continue
-            if isinstance(line, Trailer):
-                self._finish(line, numbered)
-                return self.report
-            self._digest.update(raw)
-            await self._take(line)
+        try:
+            for number, raw in numbered:
+                line = await aside(partial(self._read, raw, number), len(raw))
+                if isinstance(line, Trailer):
+                    self._finish(line, numbered)
+                    return self.report
+                if isinstance(line, InvalidInput):
+                    await self._lose(line)
+                else:
+                    await self._take(line)
+        finally:
+            if self._arrival is not None:
+                await self._arrival.abandon()
         raise InvalidInput(
             [Fault("", "the file was cut short: its trailer is missing; import it again, whole")]
         )
+
+    def _read(self, raw: bytes, number: int) -> Line | InvalidInput:
+        """Read a line and count it into the digest; one that is none is answered as what is wrong with it."""
+        try:
+            line: Line | InvalidInput = read_line(raw, number)
+        except InvalidInput as error:
+            line = error
+        if not isinstance(line, Trailer):
+            self._digest.update(raw)
+        return line
 
     def _begin(self, numbered: Iterator[tuple[int, bytes]]) -> None:
         _, raw = next(numbered, (1, b""))
@@ -98,7 +110,7 @@ class Importer:
 
     async def _take(self, line: Line) -> None:
         if isinstance(line, RunLine):
-            self._lose_unended()
+            await self._lose_unended()
             self._skipping = False
         elif self._skipping:
             return
@@ -107,19 +119,24 @@ class Importer:
         except StoreUnavailable:
             raise
         except (CairnError, ValueError) as error:
-            self._lose(error)
+            await self._lose(error)
 
-    def _lose(self, error: CairnError | ValueError) -> None:
+    async def _lose(self, error: CairnError | ValueError) -> None:
         """Give up the run that is under way, and pass over the rest of it."""
         if not self._skipping:
             run = self._arrival.new.run_id if self._arrival else ""
             reason = error.reason if isinstance(error, CairnError) else "InvalidInput"
             self.report.left.append(Left(run, reason, str(error)))
-        self._arrival, self._skipping = None, True
+        await self._give_up()
 
-    def _lose_unended(self) -> None:
+    async def _give_up(self) -> None:
+        arrival, self._arrival, self._skipping = self._arrival, None, True
+        if arrival is not None:
+            await arrival.abandon()
+
+    async def _lose_unended(self) -> None:
         if self._arrival is not None:
-            self._lose(InvalidInput([Fault("", "its end is missing")]))
+            await self._lose(InvalidInput([Fault("", "its end is missing")]))
 
     async def _carry(self, line: Line) -> None:
         match line:
@@ -127,7 +144,7 @@ class Importer:
                 self._arrival = Arrival(self._store, self._codec, self._wishes, line, self.report)
                 await self._arrival.begin()
             case LeftLine():
-                self._left(line)
+                await self._left(line)
             case GapLine() | CheckpointLine() | EndLine():
                 if self._arrival is None:
                     raise InvalidInput([Fault("", "stands outside of any run")])
@@ -137,7 +154,7 @@ class Importer:
             case _:
                 raise InvalidInput([Fault("", "stands in the wrong place")])
 
-    def _left(self, line: LeftLine) -> None:
+    async def _left(self, line: LeftLine) -> None:
         """Pass on what the export said; where it gave up the run that is under way, so does the import."""
         self.report.left.append(Left(line.run, line.reason, line.message, line.first, line.last))
         if self._arrival is None:
@@ -145,4 +162,4 @@ class Importer:
         if line.last is not None:
             self._arrival.lacks(line.last)
         else:
-            self._arrival, self._skipping = None, True
+            await self._give_up()
