@@ -1,4 +1,4 @@
-"""Encrypted runs on a cluster: runners get the keys from a Secret, the operator does not; nobody shows them."""
+"""Encrypted runs on a cluster: runners get the keys from a Secret, and nobody shows them."""
 
 from __future__ import annotations
 
