@@ -8,6 +8,7 @@ A request that got no answer may have been carried out; all that Cairn sends is 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections import Counter
@@ -21,7 +22,7 @@ from kubernetes.aio import config as configurations
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import ApiException
 
-from cairn_operator.cluster.errors import ApiGone, ApiUnavailable, error_of
+from cairn_operator.cluster.errors import ApiGone, ApiRefused, ApiUnavailable, error_of
 from cairn_operator.names import (
     API_VERSION,
     CHECKPOINT_KIND,
@@ -30,6 +31,8 @@ from cairn_operator.names import (
     WORKFLOW_PLURAL,
 )
 from cairn_runtime.model.values import JSONObject, JSONValue
+
+log = logging.getLogger("cairn.cluster")
 
 FIELD_MANAGER = "cairn-operator"
 REQUEST_SECONDS = 20.0
@@ -42,6 +45,7 @@ _APPLY = "application/apply-patch+yaml; charset=utf-8"
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _OK = 300
+_FORBIDDEN = "Forbidden"
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
@@ -253,7 +257,13 @@ class Cluster:
             raise ApiUnavailable(
                 f"the API server did not answer: {str(error) or type(error).__name__}"
             ) from None
-        return _read(response.status, data)
+        try:
+            return _read(response.status, data)
+        except ApiRefused as error:
+            if error.reason == _FORBIDDEN:
+                # A right or a quota is missing; who asked may keep silent about it, and tries again.
+                log.warning("request was forbidden", extra={"why": str(error)})
+            raise
 
 
 def yaml_text(document: JSONValue) -> str:
