@@ -5,7 +5,12 @@ PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
 user=${POSTGRES_USER:-postgres}
 method=${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  initdb --pgdata="$PGDATA.new" --username="$user" --auth="$method" --encoding=UTF8 --locale=C >/dev/null
+  secret=$(mktemp)
+  printf '%s' "${POSTGRES_PASSWORD:-}" >"$secret"
+  set -- --pgdata="$PGDATA.new" --username="$user" --auth="$method" --encoding=UTF8 --locale=C
+  [ -s "$secret" ] && set -- "$@" --pwfile="$secret"
+  initdb "$@" >/dev/null
+  rm "$secret"
   echo "host all all all $method" >>"$PGDATA.new/pg_hba.conf"
   [ "$user" = postgres ] || echo "CREATE DATABASE \"$user\"" | postgres --single -D "$PGDATA.new" postgres >/dev/null
   mkdir -p "$PGDATA"
