@@ -53,6 +53,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         },
     },
     "policies of the network for a Postgres": {**POSTGRES, "networkPolicy": {"enabled": True}},
+    "a dump each night": {**STORE, "backup": {"enabled": True}},
     "a policy for Workflows": {
         **STORE,
         "admissionPolicy": {
