@@ -68,7 +68,7 @@ def trace_id_for(run_id: str) -> str:
     """
     from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, and worker processes need it not
 
-    return sha256(f"cairn.trace/{run_id}".encode()).hexdigest()[:32]
+    return sha256(f"cairn.trace/{run_id}".encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def short_id(run_id: str) -> str:

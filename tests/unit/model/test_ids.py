@@ -17,6 +17,7 @@ from cairn_runtime.model.ids import (
     short_id,
     task_key,
     to_wire,
+    trace_id_for,
     utc_now,
 )
 
@@ -88,3 +89,9 @@ def test_a_moment_without_a_zone_is_refused():
 def test_the_present_is_aware():
     """Moments inside are aware UTC."""
     assert utc_now().tzinfo is UTC
+
+
+@pytest.mark.parametrize("run_id", [run_id_for(UID), "", "a run\ud800 that somebody wrote into a store"])
+def test_every_run_has_a_trace_whatever_it_is_called(run_id):
+    """32 hex digits, also for what no writer of ours would call a run."""
+    assert len(bytes.fromhex(trace_id_for(run_id))) == 16

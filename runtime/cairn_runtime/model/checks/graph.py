@@ -31,8 +31,10 @@ def cycles(outline: Outline) -> Iterator[Fault]:
 
 def unreachable(outline: Outline) -> Iterator[Fault]:
     """A step that only edges lead to which never fire."""
+    if not outline.complete or len(outline.by_name) < len(outline.steps):
+        return  # of two steps with one name only one could be looked up, and the name is a fault of its own
     living = [e for e in outline.edges if not _never_fires(outline.by_name[e.source], e)]
-    if not outline.complete or len(living) == len(outline.edges):
+    if len(living) == len(outline.edges):
         return
     names = list(outline.by_name)
     index = {name: n for n, name in enumerate(names)}
