@@ -1,4 +1,5 @@
-{{- /* What the schema cannot see: values that do not go together. Nothing is rendered here. */ -}}
+{{/* What the schema cannot see: values that do not go together. Whoever may fail for another reason asks first. */}}
+{{- define "cairn.checks" -}}
 {{- if and (not .Values.stores) (not .Values.postgres.enabled) }}
 {{- fail "stores: there is none; to try Cairn out set postgres.enabled=true, else name a Secret that has the URL of a store, such as --set 'stores[0].name=default,stores[0].secret=cairn-store-default' (the Secret with key url in this namespace)" }}
 {{- end }}
@@ -65,4 +66,5 @@
 {{- end }}
 {{- if and .Values.postgres.enabled .Values.postgres.password .Values.postgres.existingSecret }}
 {{- fail "postgres: both password and existingSecret are given; one of them is the password" }}
+{{- end }}
 {{- end }}
