@@ -58,6 +58,7 @@ SWITCHES = {
         "metrics.podMonitor.enabled=true",
         "metrics.podMonitor.labels.release=prometheus",
     ),
+    "a dump each night": (*STORE, "backup.enabled=true"),
     "two operators": (
         *STORE,
         "replicas=2",
@@ -159,7 +160,8 @@ def operator_pod(objects):
 def pods(objects):
     """The specs of all pods that the chart makes."""
     made = [one["spec"]["template"]["spec"] for one in of_kind(objects, "Deployment", "StatefulSet")]
-    return made + [one["spec"] for one in of_kind(objects, "Pod")]
+    jobs = [one["spec"]["jobTemplate"]["spec"]["template"]["spec"] for one in of_kind(objects, "CronJob")]
+    return made + jobs + [one["spec"] for one in of_kind(objects, "Pod")]
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
