@@ -39,7 +39,8 @@ _NAMED = 5
 _MENDS: tuple[tuple[str, str], ...] = (
     (r"not known|translate host name|getaddrinfo|No address|resolution",
      "the host's name is not known here: mend it in the URL, or ask the name server"),
-    (r"refused(?!.*password)", "nothing listens there: start the server, or mend host and port in the URL"),
+    (r"refused(?!.*password)|Connect call failed",
+     "nothing listens there: start the server, or mend host and port in the URL"),
     (r"password|authentication|WRONGPASS|NOAUTH|pg_hba",
      "mend user and password in the URL, or let them in on the server"),
     (r"certificate|SSL|TLS", "mend sslmode and sslrootcert in the URL, or the server's certificate"),

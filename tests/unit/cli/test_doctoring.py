@@ -47,6 +47,7 @@ def test_a_store_that_is_not_there_is_told(cairn, url):
     [
         ("could not translate host name", "name server"),
         ("Connection refused", "nothing listens there"),
+        ("Error 111 connecting to 127.0.0.1:1. Connect call failed", "nothing listens there"),
         ("password authentication failed", "user and password"),
         ("certificate verify failed", "certificate"),
         ("permission denied for table runs", "rights"),
