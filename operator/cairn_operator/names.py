@@ -34,6 +34,11 @@ PIN_ANNOTATION = f"{GROUP}/pin"
 PINNED_ANNOTATION = f"{GROUP}/pinned"
 """The operator's own note on a Checkpoint: `true` where object and store last agreed that it is pinned."""
 
+CANCEL_ANNOTATION = f"{GROUP}/cancel"
+"""On a Workflow: id of the run that is to end for good; by its name the next run is left alone."""
+ORIGIN_ANNOTATION = f"{GROUP}/origin"
+"""On the Checkpoint of a fork's beginning: id of the checkpoint that the run was forked from."""
+
 STORE_SECRET_PREFIX = "cairn-store-"  # noqa: S105 - the name of a Secret, not what is in it
 """A runner reads the URL of store `x` from key `url` of the Secret `cairn-store-x` of its own namespace."""
 STORE_SECRET_KEY = "url"  # noqa: S105 - the same

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 
 import orjson
 
+from cairn_operator.names import CANCEL_ANNOTATION
 from cairn_operator.reconcile.state import Attempts, Ended, PodFacts, World
 from cairn_runtime.errors import EXIT_CONFIG, EXIT_DONE, EXIT_STORE_UNAVAILABLE, EXIT_SUPERSEDED
 from cairn_runtime.model.ids import from_wire, to_wire
@@ -264,6 +265,13 @@ def suspended(world: World) -> bool:
         return world.manifest.spec.suspend
     spec = world.workflow.document.get("spec")
     return isinstance(spec, dict) and spec.get("suspend") is True
+
+
+def cancelled(world: World, run: Run) -> bool:
+    """Whether a person has asked that this run end; what they asked of another run counts for nothing."""
+    metadata = world.workflow.document.get("metadata")
+    notes = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return isinstance(notes, dict) and notes.get(CANCEL_ANNOTATION) == run.run_id
 
 
 def asks_for_start(manifest: Workflow) -> bool:

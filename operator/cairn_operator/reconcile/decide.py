@@ -4,6 +4,7 @@
     the wanted run is not made ....... make it: hold the origin, end the old run, create the new one
     it cannot be made ................ say why; the run that there is goes on
     the run is finished .............. tidy up; delete the Workflow when its time is over
+    a person has cancelled it ........ end it; its pod then holds an older epoch, and is deleted
     suspended ........................ drain, start nothing
     its runner lives ................. leave it alone, unless it is silent or pending for too long
     ... or its pod does not start .... make it anew once the spec has changed: that may be what mends it
@@ -19,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cairn_operator.names import CANCEL_ANNOTATION
 from cairn_operator.reconcile import checks
 from cairn_operator.reconcile.state import (
     Action,
@@ -52,6 +54,7 @@ CODE_PAUSE_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _REFUSED_PAUSE_SECONDS, _LONGEST_REFUSED_SECONDS = 5.0, 300.0
 _DOUBLINGS = 60
+_CANCELLED = f"cancelled on request, by the annotation {CANCEL_ANNOTATION} of the Workflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,8 @@ def _go_on(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, ...]
     if run.finished:
         actions, again = _finished(world, run, keeping)
         return (*noted, *actions), again
+    if checks.cancelled(world, run):
+        return (*noted, EndRun(run.run_id, run.epoch, Outcome("Cancelled", "Cancelled", _CANCELLED))), None
     pod = checks.runner_pod(world)
     if checks.suspended(world):
         return (*noted, *_suspend(world, run, pod)), None

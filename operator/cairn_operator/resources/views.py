@@ -5,6 +5,7 @@ from __future__ import annotations
 from cairn_operator.names import (
     API_VERSION,
     CHECKPOINT_KIND,
+    ORIGIN_ANNOTATION,
     PIN_ANNOTATION,
     PINNED_ANNOTATION,
     RUN_LABEL,
@@ -19,6 +20,7 @@ from cairn_runtime.store.base import Checkpoint
 _SHOWN_NEXT = 3
 _UNITS = ("B", "KiB", "MiB", "GiB")
 _KIB = 1024
+_MAX_ID = 64
 
 
 def checkpoint_object(
@@ -53,11 +55,21 @@ def checkpoint_object(
             "name": f"{workflow}-{short_id(row.run_id)}-{row.seq}",
             "namespace": namespace,
             "labels": {WORKFLOW_LABEL: workflow, RUN_LABEL: row.run_id},
-            "annotations": {PIN_ANNOTATION: "true", PINNED_ANNOTATION: "true"} if pinned else {},
+            "annotations": {
+                **({PIN_ANNOTATION: "true", PINNED_ANNOTATION: "true"} if pinned else {}),
+                **_origin(row),
+            },
             "ownerReferences": [owner(workflow, workflow_uid)],
         },
         "spec": spec,
     }
+
+
+def _origin(row: Checkpoint) -> JSONObject:
+    """Where a fork comes from; its first checkpoint tells."""
+    origin = row.metadata.get("origin")
+    first = row.seq == 1 and isinstance(origin, str) and len(origin) <= _MAX_ID
+    return {ORIGIN_ANNOTATION: origin} if first else {}
 
 
 def next_text(names: list[str]) -> str:

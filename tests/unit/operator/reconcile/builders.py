@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from cairn_operator.names import CANCEL_ANNOTATION
 from cairn_operator.reconcile.decide import Keeping, decide
 from cairn_operator.reconcile.state import Ended, Object, Plan, PodFacts, World
 from cairn_runtime.errors import Fault
@@ -37,6 +38,11 @@ def document(**spec: Any) -> dict[str, Any]:
         "metadata": {"name": "digest", "namespace": "team", "uid": UID},
         "spec": {"steps": list(CHAIN), **spec},
     }
+
+
+def annotated(workflow: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """The Workflow after somebody has asked that a run end."""
+    return {**workflow, "metadata": {**workflow["metadata"], "annotations": {CANCEL_ANNOTATION: run_id}}}
 
 
 def manifest(**spec: Any) -> Workflow:

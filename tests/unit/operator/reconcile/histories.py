@@ -196,6 +196,12 @@ def cancels(cluster: Cluster, number: int) -> None:
         )
 
 
+def asks_for_the_end(cluster: Cluster, number: int) -> None:
+    """Somebody cancels a run by an annotation; it may be one that has ended long ago."""
+    if cluster.rows:
+        cluster.cancel = chosen(number, list(cluster.rows))
+
+
 def servers_fail(cluster: Cluster, number: int) -> None:
     """A quota refuses pods, the store is silent or suspected; most of the time all is well again."""
     cluster.refusing, cluster.store_down, cluster.suspect = (number % 8 == n for n in (1, 2, 3))
@@ -222,6 +228,7 @@ WEIGHTS: dict[Event, int] = {
     resumes: 3,
     answers: 2,
     cancels: 1,
+    asks_for_the_end: 1,
     servers_fail: 1,
 }
 EVENTS = [event.__name__ for event, weight in WEIGHTS.items() for _ in range(weight)]

@@ -90,7 +90,7 @@ def judge_start(cluster: Cluster, seen: World, action: StartRunner) -> None:
 
 
 def judge_end(cluster: Cluster, seen: World, action: EndRun) -> None:
-    """A run is ended for one of four reasons, and never for what the cluster did to it."""
+    """A run is ended for one of five reasons, and never for what the cluster did to it."""
     run = cluster.rows[action.run_id]
     assert not run.finished
     own: Attempt | None = cluster.own_pod(seen)
@@ -101,6 +101,8 @@ def judge_end(cluster: Cluster, seen: World, action: EndRun) -> None:
         case "CrashLoop":
             assert not cluster.broken
             assert run.run_id in cluster.tainted or crashes_in_a_row(cluster, run) > limit(cluster)
+        case "Cancelled":
+            assert cluster.cancel == run.run_id, "nobody asked for this run's end"
         case "PendingTimeout":
             assert own is not None
             assert own.facts.running_since is None
@@ -189,6 +191,7 @@ def judge_rest(cluster: Cluster, seen: World, plan: Plan) -> None:
     origin_known = seen.origin is None or seen.origin.checkpoint is not None
     if not cluster.broken and origin_known:
         assert seen.served, "what the spec asks for is made"
+    assert run is None or run.finished or cluster.cancel != run.run_id, "its end was asked for"
     if run is None or run.finished or cluster.spec.get("suspend"):
         return
     own = cluster.own_pod(seen)

@@ -17,6 +17,7 @@ from tests.unit.operator.reconcile.builders import (
     KEY,
     NOW,
     UID,
+    annotated,
     checkpoint,
     document,
     manifest,
@@ -112,6 +113,8 @@ class Cluster:
     store_down: bool = False
     suspect: bool = False
     deleted: bool = False
+    cancel: str = ""
+    """Which run a person has asked to end, in the Workflow's annotation."""
     create_error: tuple[str, str] | None = None
     """What this operator's process remembers; lost when it dies."""
     counts: dict[str, list[Count]] = field(default_factory=dict)
@@ -131,7 +134,8 @@ class Cluster:
 
     def observe(self) -> World:
         """What a pass would read."""
-        made = Object("team", "digest", UID, "7", self.generation, NOW, document(**self.spec), self.status)
+        told = annotated(document(**self.spec), self.cancel)
+        made = Object("team", "digest", UID, "7", self.generation, NOW, told, self.status)
         seen = World(self.now, made, None, pods=tuple(one.facts for one in self.pods.values()))
         if self.broken:
             seen = replace(seen, faults=(FAULT,))

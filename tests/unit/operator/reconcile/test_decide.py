@@ -12,6 +12,7 @@ from tests.unit.operator.reconcile.builders import (
     RUN,
     UID,
     ago,
+    annotated,
     broken,
     checkpoint,
     document,
@@ -513,6 +514,55 @@ def test_suspending_drains_the_runner_once():
     assert [(a.name, a.grace_seconds) for a in told] == [(pod().name, None)]
     assert plan(world({"suspend": True}, run=started(), pods=(pod(deleting=True),))).actions == ()
     assert kinds(world(SUSPEND, run=started(), pods=(ended(0, word()),))) == ["Annotate"]
+
+
+# -- cancelling ----------------------------------------------
+
+
+def asked(seen, run_id=RUN):
+    """The world after somebody has asked that a run end."""
+    return replace(seen, workflow=replace(seen.workflow, document=annotated(seen.workflow.document, run_id)))
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        world(run=run()),
+        world(run=started(), pods=(pod(),)),
+        world(run=parked()),
+        world(SUSPEND, run=started()),
+        broken(run=started()),
+    ],
+    ids=["not begun", "at work", "parked", "suspended", "with faults in the spec"],
+)
+def test_a_run_whose_end_was_asked_for_ends(seen):
+    """Wherever it stands; its pod holds an older epoch then, and goes as a stray."""
+    (end,) = plan(asked(seen)).actions
+
+    assert isinstance(end, EndRun)
+    assert (end.run_id, end.outcome.phase, end.outcome.reason) == (RUN, "Cancelled", "Cancelled")
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        asked(world(run=started(), pods=(pod(),)), "another run"),
+        asked(world(run=started(phase="Succeeded"))),
+        asked(world(run=started(phase="Cancelled"))),
+    ],
+    ids=["another run was meant", "it has succeeded", "it was cancelled"],
+)
+def test_an_end_that_was_asked_for_touches_only_the_run_that_was_meant(seen):
+    """What was asked of a run before is still written there when the next one runs."""
+    assert plan(seen).actions == ()
+
+
+@pytest.mark.parametrize("document", [{}, {"metadata": 1}, {"metadata": {"annotations": 1}}])
+def test_whatever_stands_in_the_annotations_harms_nothing(document):
+    """The object is as a person left it."""
+    seen = world(run=started(), pods=(pod(),))
+
+    assert plan(replace(seen, workflow=replace(seen.workflow, document=document))).actions == ()
 
 
 # -- finished ----------------------------------------------

@@ -115,6 +115,7 @@ def built() -> dict[str, dict[str, Any]]:
         "pod-with-keys": runner_pod(manifest(), ASSIGNMENT, locked),
         "checkpoint": shown(),
         "checkpoint-pinned": shown(pinned=True),
+        "checkpoint-of-a-forks-beginning": shown(seq=1, step="", metadata={"origin": "cp-2"}),
         "checkpoint-of-an-item": shown(step="fetch", item=41, kind="snapshot", next=("fetch",), size=5),
         "checkpoint-with-much-to-do": shown(next=(*many, *many), size=3 * 1024**3),
     }
