@@ -16,10 +16,11 @@ from typing import Any
 
 import typer
 
-from cairn_runtime.cli.app import SECTIONS, build_app
+from cairn_runtime.cli.app import CLUSTER_SECTIONS, SECTIONS, Sections, build_app
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
-_SHARED = {"--store", "--output", "--debug", "--help"}
+_PLACES = ("--context", "--namespace", "--kubeconfig")
+_SHARED = {"--store", "--output", "--debug", "--help", *_PLACES}
 
 _HEAD = """\
 # The command line
@@ -35,6 +36,20 @@ With `json` and `yaml` standard output is one document and nothing else (`watch`
 `--debug` shows the log, and the traceback of an error.
 
 Shell completion: `cairn --install-completion`.
+"""
+
+_CLUSTER = """\
+# On a cluster
+
+`kubectl cairn` is the same program for Workflows on a cluster: it speaks through the kubectl on the PATH, with its contexts and your rights, and opens no store.
+A verb that only one of the two has is found under both names.
+Where both have it, `--store` means the store, and `--context`, `--namespace`, `--kubeconfig` or `--nonce` the cluster; else the name decides.
+What only the store knows (`approve`, `state`, `diff`, ...) is asked with its address, also as `kubectl cairn`.
+
+Every verb takes `--context`, `-n`/`--namespace` and `--kubeconfig` as kubectl does; those that list take `-A`.
+[How to use it](../howto/use-kubectl-cairn.md).
+
+Completion: kubectl asks `kubectl_complete-cairn`, which is installed beside it.
 """
 
 _TAIL = """\
@@ -54,7 +69,7 @@ The reasons behind them are in [errors](errors.md).
 | code | means |
 | --- | --- |
 | 0 | done |
-| 1 | the run failed, or `verify` found something, or an answer came too late |
+| 1 | the run failed or was cancelled, or `verify` or `doctor` found something, or an answer came too late |
 | 2 | wrong usage, or a manifest that is not valid |
 | 3 | the run waits for an answer |
 | 4 | no such run, Workflow or checkpoint, or no store yet |
@@ -75,7 +90,11 @@ Moments are RFC 3339 in UTC, sizes are bytes, ids are whole, lists are newest fi
 | `show` | the same, and `metadata, digest, graphHash, formatVersion, events` |
 | run, also of `cancel` | `run, workflow, phase, epoch, head: {seq, id}, origin, reason, traceId, createdAt, updatedAt` |
 | `run`, `resume` | `run, phase, state, head: {seq, id}, checkpoints, restarts, reason, waits` |
-| `resume` on a cluster | `workflow, run, checkpoint, nonce` |
+| `resume`, `fork` on a cluster | `workflow, run, checkpoint, nonce` |
+| a Workflow on a cluster: `get`, `submit`, `watch`, `pause`, `unpause`, `cancel` | `namespace, workflow, phase, progress, step, run, epoch, pod, head, restarts, reason, message, waits, lastResume, createdAt`; `get WORKFLOW` also `conditions` |
+| `checkpoints`, `pin` and `unpin` on a cluster | a checkpoint with `name, pinned` |
+| `tree` | a Workflow with `runs: [{run, origin, pods, checkpoints}]` |
+| `doctor` | `healthy, findings: [{level, what, mend}]` |
 | `watch` | a checkpoint with `type: checkpoint`, or a run with `type: run` and `waits` |
 | `state` | the channels by name |
 | `diff` | a JSON patch (RFC 6902): a list of `op, path, value` |
@@ -92,17 +111,24 @@ Phases are `Pending`, `Running`, `Waiting`, `Suspended`, `Succeeded`, `Failed` a
 
 def page() -> str:
     """The whole page."""
-    group: Any = typer.main.get_command(build_app())
-    parts = [_HEAD]
-    for title, verbs in SECTIONS.items():
-        parts.append(f"## {title}\n")
+    return "\n".join(
+        [_HEAD, *_verbs("cairn", SECTIONS), _CLUSTER, *_verbs("kubectl cairn", CLUSTER_SECTIONS), _TAIL]
+    )
+
+
+def _verbs(program: str, sections: Sections) -> Iterator[str]:
+    """The verbs of one set, by what they are for."""
+    group: Any = typer.main.get_command(build_app(sections=sections))
+    for title, verbs in sections.items():
+        yield f"## {title}{' on a cluster' if sections is CLUSTER_SECTIONS else ''}\n"
         for verb, example in verbs:
-            parts.append("\n".join(_verb(group.commands[verb.__name__], example)) + "\n")
-    return "\n".join([*parts, _TAIL])
+            yield (
+                "\n".join(_verb(f"{program} {verb.__name__}", group.commands[verb.__name__], example)) + "\n"
+            )
 
 
-def _verb(command: Any, example: str) -> Iterator[str]:  # noqa: ANN401 - the parser's own types are private
-    yield f"### cairn {command.name}\n"
+def _verb(title: str, command: Any, example: str) -> Iterator[str]:  # noqa: ANN401 - the parser's own types are private
+    yield f"### {title}\n"
     yield f"{command.help}\n"
     yield f"For example: `{example}`\n"
     own = [param for param in command.params if not _SHARED & set(param.opts)]
@@ -111,7 +137,7 @@ def _verb(command: Any, example: str) -> Iterator[str]:  # noqa: ANN401 - the pa
         yield "| --- | --- |"
         yield from (_row(param) for param in own)
         yield ""
-    shared = [option for option in ("--store", "--output", "--debug") if _has(command, option)]
+    shared = [option for option in ("--store", *_PLACES, "--output", "--debug") if _has(command, option)]
     yield f"And {', '.join(f'`{option}`' for option in shared)}."
 
 

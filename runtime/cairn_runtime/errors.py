@@ -40,6 +40,8 @@ default message.
     ├── SpecChanged                  an unfinished run has another spec
     └── ClusterError                 kubectl, or the server behind it, refused
         ├── KubectlMissing           there is no kubectl
+        ├── CairnMissing             the cluster does not know Workflows
+        ├── NotAllowed               this user lacks a right
         ├── ClusterUnavailable       no answer from the server, or from the operator
         └── ResumeRefused            the operator cannot serve this resume
 """
@@ -336,6 +338,19 @@ class KubectlMissing(ClusterError):
 
     reason = "KubectlMissing"
     exit_code = EXIT_CONFIG
+
+
+class CairnMissing(ClusterError):
+    """This cluster does not know Workflows; install Cairn in it: `docs/howto/run-on-kubernetes.md`."""
+
+    reason = "CairnMissing"
+    exit_code = EXIT_CONFIG
+
+
+class NotAllowed(ClusterError):
+    """This user lacks a right in the cluster; the message names it."""
+
+    reason = "NotAllowed"
 
 
 class ClusterUnavailable(ClusterError):

@@ -12,8 +12,8 @@ is alive on a terminal.
 
 What the verbs do: `manifests` (validate), `drawing` (graph), `histories` (runs, checkpoints, show, state and
 diff), `proofs` (verify), `watching` (watch), `answers` (approve, reject, signal), `runs` (run, resume and
-cancel) with `driving` and `shows`, which tell of a run while it runs; `clusters` with `kubectl` (resume on a
-cluster).
+cancel) with `driving` and `shows`, which tell of a run while it runs. On a cluster: `kubectl`,
+`clusters` (resume and fork) and the room `cluster/`.
 
 Nothing here decides about a run: that is the engine's and the runner's.
 """

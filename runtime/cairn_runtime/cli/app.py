@@ -1,5 +1,10 @@
 """Which verbs there are, in the order in which a person meets them, and what the help shows.
 
+There are two sets. `cairn` is for runs in a store, `kubectl cairn` for Workflows on a cluster; both are this
+program. A verb that only one set has is found under both names. Where both have it (resume, cancel,
+checkpoints, watch, ...) the name decides, or what was typed: `--store` means the store, `--context`,
+`--namespace`, `--kubeconfig` or `--nonce` the cluster.
+
 Typer parses; what it raises and what our own rooms raise meet in `__main__`.
 Its panels are left aside: plain help starts in half the time and reads the same in a pager.
 """
@@ -9,19 +14,31 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import typer
 from typer.core import TyperGroup
 
 from cairn_runtime.cli.options import DebugOption, called_by_kubectl
-from cairn_runtime.cli.verbs import answering, caring, checking, keeping, looking, moving, running, tending
-from cairn_runtime.errors import Fault
+from cairn_runtime.cli.verbs import (
+    answering,
+    caring,
+    checking,
+    clustering,
+    keeping,
+    looking,
+    moving,
+    running,
+    tending,
+)
+from cairn_runtime.errors import Fault, InvalidInput
 
 UsageError: Any = typer.BadParameter.__bases__[0]
 """What the parser raises; it has no public name, but a public child."""
 
-SECTIONS: dict[str, tuple[tuple[Callable[..., int], str], ...]] = {
+Sections: TypeAlias = dict[str, tuple[tuple[Callable[..., int], str], ...]]
+
+SECTIONS: Sections = {
     "Run": (
         (running.run, "cairn run digest.yaml --set tone=dry"),
         (running.resume, 'cairn resume digest --from digest/4 --patch \'{"tone": "warm"}\''),
@@ -61,15 +78,52 @@ SECTIONS: dict[str, tuple[tuple[Callable[..., int], str], ...]] = {
 }
 """The verbs by what they are for, each with an example that works as it stands."""
 
-_EPILOG = "A first run: cairn run FILE; then cairn checkpoints, cairn state NAME, cairn graph FILE."
+CLUSTER_SECTIONS: Sections = {
+    "Run": (
+        (clustering.submit, "kubectl cairn submit digest.yaml --set tone=dry --watch"),
+        (clustering.resume, "kubectl cairn resume digest"),
+        (clustering.fork, 'kubectl cairn fork digest --from 4 --patch \'{"tone": "warm"}\''),
+        (clustering.pause, "kubectl cairn pause digest"),
+        (clustering.unpause, "kubectl cairn unpause digest"),
+        (clustering.cancel, "kubectl cairn cancel digest"),
+    ),
+    "Look": (
+        (clustering.get, "kubectl cairn get digest"),
+        (clustering.watch, "kubectl cairn watch digest"),
+        (clustering.tree, "kubectl cairn tree digest"),
+        (clustering.logs, "kubectl cairn logs digest -f"),
+        (clustering.checkpoints, "kubectl cairn checkpoints digest"),
+        (clustering.pin, "kubectl cairn pin digest/7"),
+        (clustering.unpin, "kubectl cairn unpin digest/7"),
+    ),
+    "Check": (
+        (clustering.doctor, "kubectl cairn doctor"),
+        (checking.validate, "kubectl cairn validate digest.yaml"),
+        (checking.graph, "kubectl cairn graph digest.yaml"),
+    ),
+}
+"""The same for a cluster; what needs none is the same verb."""
+
+_EPILOG = (
+    "A first run: cairn run FILE; then cairn checkpoints, cairn state NAME, cairn graph FILE."
+    " On a cluster: kubectl cairn --help."
+)
+_CLUSTER_EPILOG = (
+    "A first run: kubectl cairn submit FILE --watch. What only the store knows (approve, state, diff, ...) is"
+    " asked with its address: cairn --help."
+)
+_ON_A_CLUSTER = ("--context", "--namespace", "--kubeconfig", "--nonce")
+_NO_STORE_NEEDED = ("validate", "graph")
 
 
 class _Sections(TyperGroup):
     """A group whose help lists the verbs by what they are for."""
 
+    sections: ClassVar[Sections] = SECTIONS
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - the parser's own types are private
         """Write a section for each group of verbs."""
-        for title, verbs in SECTIONS.items():
+        for title, verbs in self.sections.items():
             names = [verb.__name__ for verb, _ in verbs if verb.__name__ in self.commands]
             if not names:
                 continue
@@ -82,19 +136,26 @@ class _Sections(TyperGroup):
         return list(self.commands)
 
 
-def build_app(only: str = "") -> typer.Typer:
+class _ClusterSections(_Sections):
+    sections: ClassVar[Sections] = CLUSTER_SECTIONS
+
+
+def build_app(only: str = "", sections: Sections = SECTIONS) -> typer.Typer:
     """Make the command line; with `only` this one verb, since each takes its time to build."""
+    on_cluster = sections is CLUSTER_SECTIONS
     app = typer.Typer(
         name="cairn",
-        cls=_Sections,
-        help="Run Workflows as graphs of steps that survive the death of their process.",
-        epilog=_EPILOG,
+        cls=_ClusterSections if on_cluster else _Sections,
+        help="Workflows on a cluster, through your own kubectl."
+        if on_cluster
+        else "Run Workflows as graphs of steps that survive the death of their process.",
+        epilog=_CLUSTER_EPILOG if on_cluster else _EPILOG,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback(invoke_without_command=True)(_alone)
-    for verbs in SECTIONS.values():
+    for verbs in sections.values():
         for verb, example in verbs:
             if only in ("", verb.__name__):
                 app.command(name=verb.__name__, epilog=f"Example: {example}")(verb)
@@ -109,16 +170,55 @@ def parse_and_call(args: Sequence[str], *, debug: bool) -> int:
     """
     if debug:
         _show_log()
-    code = typer.main.get_command(build_app(_only_verb(args))).main(
+    sections = sections_of(args)
+    if sections is SECTIONS and called_by_kubectl():
+        _require_address(args)
+    code = typer.main.get_command(build_app(_only_verb(args, sections), sections)).main(
         list(args), prog_name=_program(), standalone_mode=False
     )
     return code if isinstance(code, int) else 0
 
 
-def _only_verb(args: Sequence[str]) -> str:
+def sections_of(args: Sequence[str]) -> Sections:
+    """Which verbs are meant: those of a store, or those of a cluster."""
+    verb = args[0] if args else ""
+    local, cluster = verb in _verbs(SECTIONS), verb in _verbs(CLUSTER_SECTIONS)
+    if local != cluster:
+        return SECTIONS if local else CLUSTER_SECTIONS
+    typed = {arg.partition("=")[0] for arg in args}
+    if local and "--store" in typed:
+        return SECTIONS
+    # `-n` is `--limit` where a store's verb lists something.
+    short = verb == "resume" and any(arg.startswith("-n") for arg in args[1:])
+    if called_by_kubectl() or (local and (short or typed.intersection(_ON_A_CLUSTER))):
+        return CLUSTER_SECTIONS
+    return SECTIONS
+
+
+def _verbs(sections: Sections) -> set[str]:
+    return {verb.__name__ for verbs in sections.values() for verb, _ in verbs}
+
+
+def _require_address(args: Sequence[str]) -> None:
+    """Refuse a verb that asks the store where nothing says which; the default is a file on this machine.
+
+    Raises:
+        InvalidInput: that is so.
+    """
+    told = os.environ.get("CAIRN_STORE_URL") or any(arg.partition("=")[0] == "--store" for arg in args)
+    asks_for_help = any(arg in ("-h", "--help") for arg in args)
+    if args and not told and not asks_for_help and args[0] not in _NO_STORE_NEEDED:
+        text = (
+            f'"{args[0]}" asks the store itself: give its address, or set CAIRN_STORE_URL; a runner has it'
+            " from the Secret cairn-store-default of its namespace"
+        )
+        raise InvalidInput([Fault("--store", text)])
+
+
+def _only_verb(args: Sequence[str], sections: Sections) -> str:
     """The verb that is called, where that is certain: the first argument; else everything is needed."""
-    known = {verb.__name__ for verbs in SECTIONS.values() for verb, _ in verbs}
-    return args[0] if args and args[0] in known and "_CAIRN_COMPLETE" not in os.environ else ""
+    known = args and args[0] in _verbs(sections) and "_CAIRN_COMPLETE" not in os.environ
+    return args[0] if known else ""
 
 
 def usage_fault(error: Any) -> Fault:  # noqa: ANN401 - the parser's own types are private
@@ -144,7 +244,7 @@ def _decapitalized(text: str) -> str:
 
 def advice(args: Sequence[str]) -> str:
     """Where the right way is written, as a line of its own."""
-    return f"try: {' '.join(filter(None, (_program(), _only_verb(args))))} --help\n"
+    return f"try: {' '.join(filter(None, (_program(), _only_verb(args, sections_of(args)))))} --help\n"
 
 
 def _alone(

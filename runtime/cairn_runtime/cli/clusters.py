@@ -8,12 +8,12 @@ nobody else's business, and arguments can be seen by everybody on the machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from cairn_runtime.cli.inputs import read_object
-from cairn_runtime.cli.kubectl import Kubectl, Target
+from cairn_runtime.cli.kubectl import Kubectl
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.wishes import ForkWishes
 from cairn_runtime.errors import (
@@ -21,7 +21,6 @@ from cairn_runtime.errors import (
     CheckpointNotFound,
     ClusterUnavailable,
     Fault,
-    InvalidInput,
     ManifestInvalid,
     ResumeRefused,
 )
@@ -58,22 +57,8 @@ def resume_on_cluster(output: Output, kubectl: Kubectl, workflow: str, fork: For
         )
         return EXIT_DONE
     output.text([f"{workflow} goes on as run {short_id(served.run)}, from {served.checkpoint}"])
-    output.note(f"look: kubectl get cwf/{workflow}{''.join(f' {word}' for word in kubectl.target.arguments)}")
+    output.note(f"follow it with: kubectl cairn watch {workflow}{kubectl.target.words}")
     return EXIT_DONE
-
-
-def target_of(context: str, namespace: str, kubeconfig: str, *, local: Mapping[str, object]) -> Target:
-    """The cluster that is meant.
-
-    Raises:
-        InvalidInput: an option that is for runs on this machine was given too.
-    """
-    faults = [
-        Fault(name, "is for runs on this machine; leave it out") for name, given in local.items() if given
-    ]
-    if faults:
-        raise InvalidInput(faults)
-    return Target(context, namespace, kubeconfig)
 
 
 def resume_of(fork: ForkWishes, nonce: str) -> JSONObject:

@@ -44,7 +44,7 @@ CHECKPOINT_HELP = "An id, its last 8 characters, or RUN/SEQ such as digest/7."
 
 ContextOption: TypeAlias = Annotated[
     str,
-    typer.Option("--context", metavar="NAME", help="On a cluster: kubectl's context.", show_default=False),
+    typer.Option("--context", metavar="NAME", help="kubectl's context.", show_default=False),
 ]
 NamespaceOption: TypeAlias = Annotated[
     str,
@@ -52,13 +52,13 @@ NamespaceOption: TypeAlias = Annotated[
         "--namespace",
         "-n",
         metavar="NAME",
-        help="On a cluster: the Workflow's namespace; default: kubectl's.",
+        help="The namespace; default: kubectl's.",
         show_default=False,
     ),
 ]
 KubeconfigOption: TypeAlias = Annotated[
     str,
-    typer.Option("--kubeconfig", metavar="FILE", help="On a cluster: kubectl's file.", show_default=False),
+    typer.Option("--kubeconfig", metavar="FILE", help="kubectl's file.", show_default=False),
 ]
 
 

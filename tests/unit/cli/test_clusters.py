@@ -14,16 +14,19 @@ from cairn_runtime.cli.kubectl import Target, documents, error_of
 from cairn_runtime.cli.wishes import ForkWishes
 from cairn_runtime.errors import (
     CairnError,
+    CairnMissing,
     CheckpointNotFound,
     ClusterError,
     ClusterUnavailable,
     InvalidInput,
     ManifestInvalid,
+    NotAllowed,
     NotFound,
     ResumeRefused,
 )
 
 RUN = "322adab0-0000-5000-8000-00000b1eede3"
+EVENTS = ["--watch", "--output-watch-events", "--output=json"]
 KUBECTL = """\
 #!{python}
 import json, pathlib, sys
@@ -37,7 +40,7 @@ if "patch" in sys.argv:
     print(json.dumps({{"metadata": {{"generation": 2}}}}))
     sys.exit(1 if said["refusal"] else 0)
 for document in said["documents"]:
-    print(json.dumps(document, indent=4))
+    print(json.dumps({{"type": "MODIFIED", "object": document}}))
 """
 
 
@@ -101,7 +104,7 @@ def test_the_field_is_replaced_whole_and_stands_in_no_argument(cairn, program):
             "--output=json",
         ),
     ]
-    assert watch == [*where, "get", "workflows.cairn.dev", "digest", "--watch", "--output=json"]
+    assert watch == [*where, "get", "workflows.cairn.dev", "digest", *EVENTS]
     value = {"checkpoint": "cp-2", "nonce": "1", "statePatch": {"tone": None}, "asStep": "draft"}
     value |= {"steps": ["send", "check"], "skip": ["sign"]}
     assert given == [{"op": "add", "path": "/spec/resume", "value": value}]
@@ -130,12 +133,11 @@ def test_with_a_store_the_plugin_works_on_that(cairn, program, url, monkeypatch)
 
 
 def test_options_of_this_machine_are_refused_for_a_cluster(cairn, program):
-    """They would be ignored there; all of them are named."""
+    """They would be ignored there."""
     said = cairn("resume", "digest", "--from", "head", "-n", "team", "--file", "x.yaml", "--in-process")
 
     assert said.code == 2
-    assert "--file: is for runs on this machine" in said.err
-    assert "--in-process: is for runs on this machine" in said.err
+    assert "--file: no such option" in said.err
 
 
 def test_the_operators_reason_is_told(cairn, program):
@@ -231,9 +233,14 @@ def test_a_target_is_as_it_was_typed():
 
 def test_objects_are_read_one_after_another():
     """As kubectl writes them while it watches; the last one may be cut off."""
-    text = json.dumps({"a": {"b": 1}}, indent=4) + "\n" + json.dumps({"a": {}}, indent=4) + '\n{\n    "a"'
+    text = (
+        json.dumps({"a": {"b": 1}}, indent=4)
+        + "\n"
+        + json.dumps({"a": {}}, indent=4)
+        + '\n{"c": 1}\n{\n    "a"'
+    )
 
-    assert [*documents(text.splitlines(keepends=True))] == [{"a": {"b": 1}}, {"a": {}}]
+    assert [*documents(text.splitlines(keepends=True))] == [{"a": {"b": 1}}, {"a": {}}, {"c": 1}]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +254,17 @@ def test_objects_are_read_one_after_another():
         ("The connection to the server x:6443 was refused - did you", ClusterUnavailable, "The connection"),
         ("Unable to connect to the server: dial tcp: i/o timeout", ClusterUnavailable, "Unable to connect"),
         ("Error from server (Forbidden): no right", ClusterError, "(Forbidden): no right"),
+        (
+            'Error from server (Forbidden): User "ann" cannot list resource "workflows" in API group'  # noqa: ISC004
+            ' "cairn.dev" in the namespace "team"',
+            NotAllowed,
+            'ann may not list workflows.cairn.dev in the namespace "team"',
+        ),
+        (
+            'error: the server doesn\'t have a resource type "workflows"',
+            CairnMissing,
+            "This cluster does not",
+        ),
         ('error: context "x" does not exist', ClusterError, 'context "x"'),
         ("", ClusterError, "kubectl failed"),
     ],

@@ -161,3 +161,4 @@ def test_the_plugin_of_kubectl_is_the_same_program(cairn, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/kubectl-cairn"])
 
     assert cairn("runs", "--help").out.startswith("Usage: kubectl cairn runs")
+    assert cairn("tree", "--help").out.startswith("Usage: kubectl cairn tree")

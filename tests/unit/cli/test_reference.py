@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from cairn_runtime.cli.app import SECTIONS
+from cairn_runtime.cli.app import CLUSTER_SECTIONS, SECTIONS
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -50,7 +50,7 @@ def test_every_verb_and_its_example_are_on_the_page(generator):
     """Nothing that can be typed is left out."""
     page = generator.page()
 
-    for verbs in SECTIONS.values():
-        for verb, example in verbs:
-            assert f"### cairn {verb.__name__}\n" in page
+    for program, sections in (("cairn", SECTIONS), ("kubectl cairn", CLUSTER_SECTIONS)):
+        for verb, example in (one for verbs in sections.values() for one in verbs):
+            assert f"### {program} {verb.__name__}\n" in page
             assert f"For example: `{example}`\n" in page

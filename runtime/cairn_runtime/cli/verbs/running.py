@@ -6,16 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cairn_runtime.cli.options import (
-    ContextOption,
-    DebugOption,
-    KubeconfigOption,
-    NamespaceOption,
-    OutputOption,
-    StoreOption,
-    WhoArgument,
-    called_by_kubectl,
-)
+from cairn_runtime.cli.options import DebugOption, OutputOption, StoreOption, WhoArgument
 from cairn_runtime.cli.outputs import Format, Output
 from cairn_runtime.cli.verbs.finishing import finish
 
@@ -31,15 +22,6 @@ KillOption = Annotated[
         "--kill-at",
         metavar="TASK",
         help="Kill the runner in the middle of this step or task, once, to see it go on.",
-        show_default=False,
-    ),
-]
-NonceOption = Annotated[
-    str,
-    typer.Option(
-        "--nonce",
-        metavar="TEXT",
-        help="On a cluster: a text that is served once, for ever; default: a new one.",
         show_default=False,
     ),
 ]
@@ -88,8 +70,7 @@ def resume(
         typer.Option(
             "--from",
             metavar="CHECKPOINT|head",
-            help="Where to go on: an id or part of it, a seq, head or start; on a cluster an id, a Checkpoint"
-            " object's name, head or start.",
+            help="Where to go on: an id or part of it, a seq, head or start.",
         ),
     ],
     file: Annotated[
@@ -133,28 +114,14 @@ def resume(
     ] = None,
     in_process: InProcessOption = False,
     kill_at: KillOption = "",
-    context: ContextOption = "",
-    namespace: NamespaceOption = "",
-    kubeconfig: KubeconfigOption = "",
-    nonce: NonceOption = "",
     store: StoreOption = None,
     output: OutputOption = Format.TABLE,
     debug: DebugOption = False,
 ) -> int:
-    """Fork a new run from any checkpoint, and run it. The old history stays as it is.
-
-    As `kubectl cairn resume`, or with one of --context, --namespace, --kubeconfig and --nonce, it writes
-    spec.resume of a Workflow on a cluster, and waits until the operator has made the run.
-    """
+    """Fork a new run from any checkpoint, and run it. The old history stays as it is."""
     from cairn_runtime.cli import runs, wishes
 
     fork = wishes.ForkWishes(from_, file, patch, as_step, tuple(steps or ()), tuple(skip or ()))
-    if context or namespace or kubeconfig or nonce or (called_by_kubectl() and store is None):
-        from cairn_runtime.cli import clusters, kubectl
-
-        local = {"--file": file, "--in-process": in_process, "--kill-at": kill_at, "--store": store}
-        target = clusters.target_of(context, namespace, kubeconfig, local=local)
-        return clusters.resume_on_cluster(Output(output), kubectl.Kubectl(target), workflow, fork, nonce)
     how = wishes.Wishes(store, in_process=in_process, kill_at=kill_at, debug=debug)
     return runs.resume_run(Output(output), workflow, how, fork)
 
