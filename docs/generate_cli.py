@@ -19,8 +19,8 @@ import typer
 from cairn_runtime.cli.app import CLUSTER_SECTIONS, SECTIONS, Sections, build_app
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
-_PLACES = ("--context", "--namespace", "--kubeconfig")
-_SHARED = {"--store", "--output", "--debug", "--help", *_PLACES}
+_PLACES = ("-n", "--namespace", "--context", "--kubeconfig")
+_SHARED = {"--store", "--output", "--debug", "--help", *_PLACES[1:]}
 
 _HEAD = """\
 # The command line
@@ -137,7 +137,8 @@ def _verb(title: str, command: Any, example: str) -> Iterator[str]:  # noqa: ANN
         yield "| --- | --- |"
         yield from (_row(param) for param in own)
         yield ""
-    shared = [option for option in ("--store", *_PLACES, "--output", "--debug") if _has(command, option)]
+    places = _PLACES if _has(command, "--namespace") else ()
+    shared = [option for option in ("--store", *places, "--output", "--debug") if _has(command, option)]
     yield f"And {', '.join(f'`{option}`' for option in shared)}."
 
 

@@ -78,13 +78,14 @@ def test_the_wheel_is_named_after_the_version_in_the_code(wheel):
 
 
 def test_scripts_point_at_a_function_that_is_there():
-    """`cairn` and `kubectl cairn` are the same program, and it can be called."""
+    """`cairn` and `kubectl cairn` are the same program; it can be called, and what completes it."""
     scripts = PYPROJECT["project"]["scripts"]
 
-    assert set(scripts) == {"cairn", "kubectl-cairn"}
-    assert len(set(scripts.values())) == 1
-    module, _, function = scripts["cairn"].partition(":")
-    assert python("-c", f"from {module} import {function}; print(callable({function}))") == "True"
+    assert set(scripts) == {"cairn", "kubectl-cairn", "kubectl_complete-cairn"}
+    assert scripts["cairn"] == scripts["kubectl-cairn"]
+    for script in scripts.values():
+        module, _, function = script.partition(":")
+        assert python("-c", f"from {module} import {function}; print(callable({function}))") == "True"
 
 
 @pytest.mark.parametrize("extra", sorted(PYPROJECT["project"]["optional-dependencies"]))
