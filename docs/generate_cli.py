@@ -57,7 +57,7 @@ _TAIL = """\
 
 | what | how it is written |
 | --- | --- |
-| a run | the name of its Workflow (its newest run), `namespace/name`, the run's id, its last 8 characters, or the beginning of its id |
+| a run | the name of its Workflow (its newest run), `namespace/name`, either with `@thread` (the newest run of that thread), the run's id, its last 8 characters, or the beginning of its id |
 | a checkpoint | its id, its last 8 characters, the beginning of its id, or `RUN/SEQ` such as `digest/7`; where a run is named already also `7`, `head` or `start` |
 
 A name that fits nothing says what may have been meant; one that fits several things names them all.
@@ -88,8 +88,8 @@ Moments are RFC 3339 in UTC, sizes are bytes, ids are whole, lists are newest fi
 | --- | --- |
 | checkpoint | `id, run, workflow, seq, step, visit, item, next, kind, bytes, hash, parent, epoch, createdAt` |
 | `show` | the same, and `metadata, digest, graphHash, formatVersion, events` |
-| run, also of `cancel` | `run, workflow, phase, epoch, head: {seq, id}, origin, reason, traceId, createdAt, updatedAt` |
-| `run`, `resume` | `run, phase, state, head: {seq, id}, checkpoints, restarts, reason, waits` |
+| run, also of `cancel` | `run, workflow, thread, phase, epoch, head: {seq, id}, origin, reason, traceId, createdAt, updatedAt` |
+| `run`, `resume` | `run, thread, phase, state, head: {seq, id}, checkpoints, restarts, reason, waits` |
 | `resume`, `fork` on a cluster | `workflow, run, checkpoint, nonce` |
 | a Workflow on a cluster: `get`, `submit`, `watch`, `pause`, `unpause`, `cancel` | `namespace, workflow, phase, progress, step, run, epoch, pod, head, restarts, reason, message, waits, lastResume, createdAt`; `get WORKFLOW` also `conditions` |
 | `checkpoints`, `pin` and `unpin` on a cluster | a checkpoint with `name, pinned` |

@@ -40,6 +40,7 @@ from cairn_operator.reconcile.state import (
 from cairn_operator.reconcile.status import status_of
 from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.ids import trace_id_for
+from cairn_runtime.model.threads import labelled_thread
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import NewRun, Outcome, Run
@@ -127,6 +128,7 @@ def _new_run(world: World, manifest: Workflow, accepted: JSONObject, keeping: Ke
         manifest=accepted,
         graph_hash=graph_hash(manifest.spec),
         key_base=key_base,
+        thread=labelled_thread(accepted),
         origin=origin,
         trace_id=trace_id_for(world.wanted),
         annotations=annotations,

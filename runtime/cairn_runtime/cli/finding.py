@@ -30,7 +30,7 @@ async def the_run(store: Store, text: str) -> Run:
 
 
 async def the_runs(store: Store, text: str) -> list[Run]:
-    """Find what is meant, newest first: all runs of a Workflow where its name is given, else the one run.
+    """Find what is meant, newest first: all runs of a Workflow, or thread, that is named, else the one run.
 
     Raises:
         RunNotFound: none; with the nearest name.
@@ -39,9 +39,10 @@ async def the_runs(store: Store, text: str) -> list[Run]:
     run = await the_run(store, text)
     namespace, _, rest = run.workflow.partition("/")
     name = rest.rpartition("/")[0]
-    if text not in (name, f"{namespace}/{name}"):
+    named, _, thread = text.partition("@")
+    if named not in (name, f"{namespace}/{name}"):
         return [run]
-    return [one async for one in all_runs(store, run.workflow)]
+    return [one async for one in all_runs(store, run.workflow, thread)]
 
 
 async def the_checkpoint(store: Store, text: str, run: Run | None = None) -> Checkpoint:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cairn_runtime.errors import CairnError
 from cairn_runtime.model.values import JSONObject, JSONValue
+from cairn_runtime.runner.naming import thread_name
 from cairn_runtime.store.base import Run
 from cairn_runtime.store.opening import safe_url
 
@@ -36,12 +37,15 @@ def store_words(url: str | None) -> str:
     return f" --store {shlex.quote(safe_url(url))}" if url else ""
 
 
-def run_command(file: str, input_: str | None, settings: Sequence[str], *, in_process: bool = False) -> str:
+def run_command(
+    file: str, input_: str | None, settings: Sequence[str], thread: str = "", *, in_process: bool = False
+) -> str:
     """`cairn run` as it was typed, without what is meant for once."""
     words = ["cairn", "run", file]
     words += ["--input", input_] if input_ is not None else []
     for setting in settings:
         words += ["--set", setting]
+    words += ["--thread", thread] if thread else []
     return shlex.join([*words, *(["--in-process"] if in_process else [])])
 
 
@@ -52,7 +56,7 @@ def command_to_go_on(run: Run, file: str | None = None) -> str:
         return "cairn run FILE"
     own, given = _input(_read(Path(found)) or {}), _input(run.manifest)
     other = {name: value for name, value in given.items() if name not in own or own[name] != value}
-    return run_command(found, json.dumps(other, ensure_ascii=False) if other else None, ())
+    return run_command(found, json.dumps(other, ensure_ascii=False) if other else None, (), thread_name(run))
 
 
 def manifest_of(run: Run) -> str | None:

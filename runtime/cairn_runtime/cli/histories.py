@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import AsyncIterator
 from itertools import count
+from shlex import quote
 from typing import TypeVar
 
 from cairn_runtime.cli.finding import the_checkpoint, the_run
@@ -27,21 +28,25 @@ _MANY = 2**62
 _T = TypeVar("_T")
 
 
-async def list_runs(output: Output, url: str | None, workflow: str, limit: int | None) -> int:
-    """List runs, newest first; of one Workflow where its name is given.
+async def list_runs(
+    output: Output, url: str | None, workflow: str, limit: int | None, thread: str = ""
+) -> int:
+    """List runs, newest first; of one Workflow, or thread, where its name is given.
 
     Raises:
         RunNotFound: no Workflow of this name has a run.
     """
     async with existing_store(url) as store:
         name = workflow_name(await the_run(store, workflow)) if workflow else ""
-        every = (run async for run in all_runs(store) if not name or workflow_name(run) == name)
+        runs = all_runs(store, thread=thread)
+        every = (run async for run in runs if not name or workflow_name(run) == name)
         found, more = await _first(every, limit, output)
     if not output.for_people:
         output.document([shapes.run_shape(run) for run in found])
         return EXIT_DONE
     if not found:
-        output.note(f"no runs yet in {store.url}; start one with: cairn run FILE")
+        where, how = (f'thread "{thread}" of ', f" --thread {quote(thread)}") if thread else ("", "")
+        output.note(f"no runs yet in {where}{store.url}; start one with: cairn run FILE{how}")
         return EXIT_DONE
     output.text(rows.run_lines(found, output.now, output.width))
     _note_more(output, more)

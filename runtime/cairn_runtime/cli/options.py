@@ -25,17 +25,19 @@ OutputOption: TypeAlias = Annotated[
 DebugOption: TypeAlias = Annotated[
     bool, typer.Option("--debug", help="Show where an error comes from, and the log.", show_default=False)
 ]
+_WHO_HELP = "A Workflow's name (its newest run), NAME@THREAD, or a run's id or part of it."
 WhoArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
-        metavar="WORKFLOW|RUN", help="A Workflow's name (its newest run), or a run's id or part of it."
+        metavar="WORKFLOW|RUN",
+        help=_WHO_HELP,
     ),
 ]
 OptionalWho: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="[WORKFLOW|RUN]",
-        help="A Workflow's name (its newest run), or a run's id or part of it.",
+        help=_WHO_HELP,
         show_default=False,
     ),
 ]

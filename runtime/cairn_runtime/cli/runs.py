@@ -35,8 +35,8 @@ from cairn_runtime.model.ids import short_id
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.forking import fork_run
-from cairn_runtime.runner.naming import workflow_name
-from cairn_runtime.runner.starting import Accepted, cancel_run, find_or_create
+from cairn_runtime.runner.naming import run_name, thread_name, workflow_name
+from cairn_runtime.runner.starting import Accepted, cancel_run, find_or_create, in_thread
 from cairn_runtime.runner.watching import Finish
 from cairn_runtime.store.base import Run, Store
 from cairn_runtime.store.keys import codec_from_environment
@@ -53,7 +53,7 @@ def run_file(output: Output, file: str, wishes: Wishes) -> int:
         ManifestInvalid, InvalidInput: what was typed.
         SpecChanged: an unfinished run has another spec.
     """
-    accepted = accept(file, wishes.input, wishes.settings)
+    accepted = in_thread(accept(file, wishes.input, wishes.settings), wishes.thread, "--thread")
     check_wishes(wishes, accepted.workflow)
     return finish(_run_accepted(output, accepted, wishes, file))
 
@@ -66,7 +66,7 @@ async def _run_accepted(output: Output, accepted: Accepted, wishes: Wishes, file
         except SpecChanged as error:
             raise SpecChanged(error.message.replace("--file FILE", f"--file {file}{wishes.more}")) from None
         note = "" if run.epoch == 0 else summaries.going_on_text(run, output.now)
-        hints = Hints(workflow_name(run), wishes.again(file), file, wishes.more)
+        hints = Hints(run_name(run), wishes.again(file), file, wishes.more)
         return await _drive(output, store, run, wishes, hints, note)
     finally:
         await store.close()
@@ -103,7 +103,7 @@ async def _resume(
         except InvalidInput as error:
             raise type(error)([as_typed(fault) for fault in error.faults]) from None
         file = fork.file or manifest_of(run)
-        hints = Hints(workflow_name(run), command_to_go_on(run, file) + wishes.more, file, wishes.more)
+        hints = Hints(run_name(run), command_to_go_on(run, file) + wishes.more, file, wishes.more)
         return await _drive(output, store, run, wishes, hints, summaries.forked_text(run))
 
 
@@ -171,8 +171,8 @@ def _document(ended: Finish, state: JSONObject) -> JSONObject:
 
 
 async def _by_id_if_older(store: Store, run: Run, hints: Hints) -> Hints:
-    """A Workflow's name means its newest run: an older one is named by its id."""
-    newest = await store.runs(workflow=run.workflow, limit=1)
+    """A name means the newest run of its Workflow, or thread: an older one is named by its id."""
+    newest = await store.runs(workflow=run.workflow, thread=thread_name(run), limit=1)
     if newest and newest[0].run_id == run.run_id:
         return hints
     return Hints(short_id(run.run_id), hints.again, hints.file, hints.more)

@@ -12,7 +12,7 @@ from cairn_runtime.cli.stores import existing_store
 from cairn_runtime.cli.views import lines, rows, shapes
 from cairn_runtime.errors import EXIT_DONE, EXIT_FAILED
 from cairn_runtime.model.ids import short_id
-from cairn_runtime.runner.naming import workflow_name
+from cairn_runtime.runner.naming import run_name, workflow_name
 from cairn_runtime.store.base import Checkpoint, Run, Store
 from cairn_runtime.store.rows import wait_out
 
@@ -25,9 +25,8 @@ async def follow(output: Output, url: str | None, who: str, since: str | None) -
         run = await the_run(store, who)
         start = 0 if since in (None, "0") else (await the_checkpoint(store, since or "", run)).seq
         while True:
-            hints = Hints(
-                who if who == workflow_name(run) else short_id(run.run_id), "", more=store_words(url)
-            )
+            named = who in (workflow_name(run), run_name(run))
+            hints = Hints(who if named else short_id(run.run_id), "", more=store_words(url))
             run = await _follow_one(output, Follower(store, run.run_id, start), run, hints)
             fork = await _fork_of(store, run)
             if fork is None:
@@ -72,5 +71,5 @@ async def _fork_of(store: Store, run: Run) -> Run | None:
     """The run that took this one's place, where it ended for that."""
     if run.reason != "Forked":
         return None
-    newest = await store.runs(workflow=run.workflow, limit=1)
+    newest = await store.runs(workflow=run.workflow, thread=run.thread, limit=1)
     return newest[0] if newest and newest[0].run_id != run.run_id else None

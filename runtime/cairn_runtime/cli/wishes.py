@@ -43,6 +43,8 @@ class Wishes:
     """`--input`, as it was typed."""
     settings: Sequence[str] = ()
     """`--set`, as they were typed."""
+    thread: str | None = None
+    """`--thread`, as it was typed."""
 
     @property
     def url(self) -> str:
@@ -56,7 +58,8 @@ class Wishes:
 
     def again(self, file: str) -> str:
         """The command that goes on with the run."""
-        return run_command(file, self.input, self.settings, in_process=self.in_process) + self.more
+        words = run_command(file, self.input, self.settings, self.thread or "", in_process=self.in_process)
+        return words + self.more
 
 
 @dataclass(frozen=True, slots=True)

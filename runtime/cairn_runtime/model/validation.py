@@ -23,6 +23,7 @@ from cairn_runtime.model.workflow import KIND, Workflow
 Check = Callable[[Outline], Iterator[Fault]]
 
 _FAULTS: tuple[Check, ...] = (
+    settings.thread,
     settings.delays,
     settings.interval,
     settings.pod,

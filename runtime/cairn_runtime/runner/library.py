@@ -5,7 +5,8 @@
 
 `store` is an open store, a URL, or None for what the command line uses too: CAIRN_STORE_URL, else
 `sqlite:///.cairn/cairn.db`. A store that came as a URL is opened and closed by the call.
-Runs are named as on the command line: by Workflow (its newest run), by id, or by part of one.
+Runs are named as on the command line: by Workflow (its newest run), by Workflow and thread (`digest@alice`),
+by id, or by part of one.
 
 Many runs may be under way in one program at once. A call that is cancelled leaves its run where it was saved
 last; run the Workflow again and it goes on.
@@ -38,7 +39,7 @@ from cairn_runtime.runner.answering import open_approval, send_answer, send_sign
 from cairn_runtime.runner.forking import ForkRequest, fork_run
 from cairn_runtime.runner.inprocess import InProcess
 from cairn_runtime.runner.naming import find_checkpoint, find_run
-from cairn_runtime.runner.starting import find_or_create
+from cairn_runtime.runner.starting import find_or_create, in_thread
 from cairn_runtime.runner.watching import Finish
 from cairn_runtime.store.base import Checkpoint, Phase, Run, Store, Wait
 from cairn_runtime.store.keys import codec_from_environment
@@ -97,6 +98,7 @@ async def run(
     store: AnyStore = None,
     input: Mapping[str, object] | None = None,  # noqa: A002 - the manifest's own word
     new: bool = False,
+    thread: str | None = None,
 ) -> RunResult:
     """Run a Workflow until it is finished or waits for somebody; an unfinished run of the same spec goes on.
 
@@ -105,14 +107,17 @@ async def run(
         store: an open store, a URL, or None for the default.
         input: laid over `spec.input`.
         new: start another run although one is unfinished.
+        thread: go on with this thread's run, or begin one in it; None: what the Workflow's label says, else
+            the Workflow's own thread. Runs of two threads never meet.
 
     Raises:
         ManifestInvalid: with every fault.
+        InvalidInput: an input is not JSON, or the thread's name is none.
         SpecChanged: an unfinished run has another spec; `new=True` or `resume(..., workflow=...)`.
         Superseded: somebody else runs it now.
         StoreError: the store does not answer, or cannot be used.
     """
-    accepted = accept(workflow, input)
+    accepted = in_thread(accept(workflow, input), thread, "thread")
     async with _opened(store) as opened:
         return await _driven(opened, await find_or_create(opened, accepted, new=new))
 
@@ -123,6 +128,7 @@ async def stream(
     store: AnyStore = None,
     input: Mapping[str, object] | None = None,  # noqa: A002 - the manifest's own word
     new: bool = False,
+    thread: str | None = None,
 ) -> AsyncGenerator[Checkpoint, None]:
     """Run a Workflow like `run`, and give the header of each checkpoint once it is committed.
 
@@ -131,7 +137,7 @@ async def stream(
     Raises:
         As `run`.
     """
-    accepted = accept(workflow, input)
+    accepted = in_thread(accept(workflow, input), thread, "thread")
     async with _opened(store) as opened:
         row = await find_or_create(opened, accepted, new=new)
         saved = asyncio.Event()

@@ -1,6 +1,7 @@
 """From what people type to a row: Workflow names, run ids, checkpoint ids, and parts of them.
 
-    run          digest, team/digest (its newest run) | a run's id | its last 8 characters | a prefix
+    run          digest, team/digest (its newest run) | digest@alice (the newest run of that thread)
+                 a run's id | its last 8 characters | a prefix
     checkpoint   an id, its beginning or its end | RUN/SEQ | with a run at hand: SEQ, head, latest, start
 
 What fits nothing is a `NotFound`; what fits several things names them all.
@@ -43,6 +44,17 @@ def workflow_name(run: Run) -> str:
     return name if namespace == "default" else f"{namespace}/{name}"
 
 
+def thread_name(run: Run) -> str:
+    """The name of a run's thread; empty where that is its Workflow's own."""
+    return "" if run.thread == run.workflow else run.thread
+
+
+def run_name(run: Run) -> str:
+    """What names a run as long as it is the newest: the Workflow, and the thread where that has a name."""
+    thread = thread_name(run)
+    return f"{workflow_name(run)}@{thread}" if thread else workflow_name(run)
+
+
 async def find_run(store: Store, text: str) -> Run:
     """Find the run that is meant.
 
@@ -52,9 +64,11 @@ async def find_run(store: Store, text: str) -> Run:
     """
     if len(text) == _UUID_LENGTH and _PART_OF_ID.match(text):
         return await store.run(text)
-    namespace, slash, name = text.rpartition("/")
+    workflow, at, thread = text.partition("@")
+    namespace, slash, name = workflow.rpartition("/")
+    named = name and bool(thread) == bool(at)
     prefix = f"{namespace if slash else 'default'}/{name}/"
-    newest = await store.runs(workflow=prefix, limit=1) if name else []
+    newest = await store.runs(workflow=prefix, thread=thread, limit=1) if named else []
     if newest:
         return newest[0]
     found = [run async for run in _fitting(store, text)]
@@ -116,10 +130,10 @@ async def _fitting(store: Store, text: str) -> AsyncIterator[Run]:
                 return
 
 
-async def all_runs(store: Store, workflow: str = "") -> AsyncIterator[Run]:
-    """Every run, newest first, or those of one Workflow key."""
+async def all_runs(store: Store, workflow: str = "", thread: str = "") -> AsyncIterator[Run]:
+    """Every run, newest first, or those of one Workflow key, or of one thread."""
     before = ""
-    while rows := await store.runs(workflow=workflow, limit=_PAGE, before=before):
+    while rows := await store.runs(workflow=workflow, thread=thread, limit=_PAGE, before=before):
         for run in rows:
             yield run
         before = rows[-1].run_id

@@ -13,15 +13,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cairn_runtime.errors import SpecChanged, Superseded
+from cairn_runtime.errors import Fault, InvalidInput, SpecChanged, Superseded
 from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.ids import new_id, run_id_for, trace_id_for
+from cairn_runtime.model.threads import RULE, is_thread, labelled_thread
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.auditing import note
-from cairn_runtime.runner.naming import all_runs, workflow_key, workflow_name
+from cairn_runtime.runner.naming import all_runs, run_name, workflow_key
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import Fence, NewRun, Outcome, Run, Store
 
@@ -32,7 +33,7 @@ PATIENCE_SECONDS = 5.0
 MAX_MESSAGE = 4096
 """Characters of a reason's text that a row keeps."""
 _LOOKED_AT = 1000
-"""Newest runs of a Workflow that are looked through for an unfinished one."""
+"""Newest runs of a thread that are looked through for an unfinished one."""
 _CLAIM_TRIES = 5
 
 
@@ -44,6 +45,8 @@ class Accepted:
     workflow: Workflow
     folder: str | None = None
     """Absolute path of the folder that holds its code; None where it came without a file."""
+    asked_thread: str = ""
+    """Name of the thread that was asked for; see `in_thread`."""
 
     @property
     def key(self) -> str:
@@ -51,16 +54,34 @@ class Accepted:
         return workflow_key(self.workflow.metadata.namespace, self.workflow.metadata.name)
 
     @property
+    def thread(self) -> str:
+        """The thread of its runs in a store: the one asked for, else the label's, else the Workflow's own."""
+        return self.asked_thread or labelled_thread(self.document) or self.key
+
+    @property
     def graph_hash(self) -> str:
         """What tells whether a run can go on with it."""
         return graph_hash(self.workflow.spec)
 
 
-async def find_or_create(store: Store, accepted: Accepted, *, new: bool = False) -> Run:
-    """Answer the unfinished run of this Workflow and spec, or make a new run.
+def in_thread(accepted: Accepted, name: str | None, path: str) -> Accepted:
+    """Let the runs of a Workflow be those of a named thread; None: what its label says.
 
     Raises:
-        SpecChanged: the newest run is unfinished and has another spec.
+        InvalidInput: this is no name, found at `path`.
+    """
+    if name is None:
+        return accepted
+    if not is_thread(name):
+        raise InvalidInput([Fault(path, f'"{name}" {RULE}')])
+    return replace(accepted, asked_thread=name)
+
+
+async def find_or_create(store: Store, accepted: Accepted, *, new: bool = False) -> Run:
+    """Answer the unfinished run of this Workflow, thread and spec, or make a new run.
+
+    Raises:
+        SpecChanged: the newest run of the thread is unfinished and has another spec.
     """
     if not new:
         run = await unfinished_run(store, accepted)
@@ -70,14 +91,14 @@ async def find_or_create(store: Store, accepted: Accepted, *, new: bool = False)
 
 
 async def unfinished_run(store: Store, accepted: Accepted) -> Run | None:
-    """The newest unfinished run of this Workflow with this spec; None if all that there is has finished.
+    """The thread's newest unfinished run with this spec; None if all that there is has finished.
 
     Raises:
         SpecChanged: the newest run is unfinished and has another spec, or its code lies in another folder.
     """
     wanted = (accepted.graph_hash, accepted.folder)
     newest: Run | None = None
-    async for run in _newest(store, accepted.key):
+    async for run in _newest(store, accepted):
         newest = newest or run
         if not run.finished and (run.graph_hash, run.folder) == wanted:
             return run
@@ -95,6 +116,7 @@ async def create_run(store: Store, accepted: Accepted, nonce: str) -> Run:
         manifest=accepted.document,
         graph_hash=accepted.graph_hash,
         key_base=run_id,
+        thread=accepted.thread,
         folder=accepted.folder,
         trace_id=trace_id_for(run_id),
     )
@@ -169,9 +191,9 @@ async def end_run(store: Store, run: Run, fence: Fence, outcome: Outcome) -> Run
     return await row_of(store, run.run_id)
 
 
-async def _newest(store: Store, key: str) -> AsyncIterator[Run]:
+async def _newest(store: Store, accepted: Accepted) -> AsyncIterator[Run]:
     count = 0
-    async for run in all_runs(store, key):
+    async for run in all_runs(store, accepted.key, accepted.thread):
         yield run
         count += 1
         if count == _LOOKED_AT:
@@ -180,7 +202,7 @@ async def _newest(store: Store, key: str) -> AsyncIterator[Run]:
 
 def _changed(run: Run, accepted: Accepted) -> str:
     """Say what is in the way, and both ways on."""
-    name = workflow_name(run)
+    name = run_name(run)
     if run.graph_hash != accepted.graph_hash:
         what = "has another spec (steps, state, code, image or input)"
     else:

@@ -12,7 +12,7 @@ import pytest
 from tests.crash.cli.terminal import CAIRN, cairn, environment, rest, running, until
 
 pytestmark = pytest.mark.slow
-ENDED = ["run", "phase", "state", "head", "checkpoints", "restarts", "reason", "waits"]
+ENDED = ["run", "thread", "phase", "state", "head", "checkpoints", "restarts", "reason", "waits"]
 
 
 def run(folder, *args, **more):

@@ -11,7 +11,10 @@ CHECKPOINT = [
     "id", "run", "workflow", "seq", "step", "visit", "item", "next", "kind", "bytes", "hash", "parent",
     "epoch", "createdAt",
 ]  # fmt: skip
-RUN = ["run", "workflow", "phase", "epoch", "head", "origin", "reason", "traceId", "createdAt", "updatedAt"]
+RUN = [
+    "run", "workflow", "thread", "phase", "epoch", "head", "origin", "reason", "traceId", "createdAt",
+    "updatedAt",
+]  # fmt: skip
 
 
 def test_runs_are_documents_with_these_keys(cairn, url, waiting):

@@ -42,8 +42,8 @@ def test_every_verb_explains_itself_with_an_example(cairn, verb, example):
         (("run",), "error: FILE: is missing\ntry: cairn run --help\n"),
         (("runs", "a", "b"), "error: got unexpected extra argument(s) (b)\ntry: cairn runs --help\n"),
         (
-            ("runs", "--stroe", "x"),
-            "error: --stroe: no such option; did you mean --store?\ntry: cairn runs --help\n",
+            ("state", "--stroe", "x"),
+            "error: --stroe: no such option; did you mean --store?\ntry: cairn state --help\n",
         ),
         (
             ("runs", "--store"),

@@ -17,9 +17,14 @@ IDS = [
 ]
 
 
+TALKS = ["e0000000-0000-4000-8000-00000000aaa1", "e0000000-0000-4000-8000-00000000aaa2"]
+
+
 @pytest.fixture
 async def filled(store):
-    """Two runs of `digest`, one of `team/report`."""
+    """Two runs of `digest`, one of `team/report`, and before them two of `talk` in a thread each."""
+    for run_id, thread in (TALKS[0], "alice"), (TALKS[1], "bob"):
+        await store.create_run(new_run(run_id, name="talk", thread=thread))
     for run_id in IDS[:2]:
         await store.create_run(new_run(run_id))
     key = workflow_key("team", "report")
@@ -34,6 +39,9 @@ async def filled(store):
         pytest.param("default/digest", IDS[1], id="the default namespace may be named"),
         pytest.param("team/report", IDS[2], id="another namespace has to be named"),
         pytest.param("report", IDS[2], id="or not, where only one has such a Workflow"),
+        pytest.param("talk", TALKS[1], id="of all threads the newest run"),
+        pytest.param("talk@alice", TALKS[0], id="or the newest of one of them"),
+        pytest.param("default/talk@alice", TALKS[0], id="with the namespace too"),
         pytest.param(IDS[0], IDS[0], id="a whole id"),
         pytest.param("0000aaaa", IDS[0], id="its last eight characters"),
         pytest.param("0a1b1", IDS[1], id="a prefix that fits one run"),
@@ -53,7 +61,10 @@ async def test_a_prefix_that_fits_several_runs_names_them(filled):
     assert caught.value.message == f'"0a1b" fits several runs; write more of one: {IDS[1]}, {IDS[0]}'
 
 
-@pytest.mark.parametrize("text", ["nobody", "0a1", "", "/", "default/", "0a1b9999", IDS[0][:-1] + "0"])
+@pytest.mark.parametrize(
+    "text",
+    ["nobody", "talk@", "@alice", "talk@carol", "0a1", "", "/", "default/", "0a1b9999", IDS[0][:-1] + "0"],
+)
 async def test_what_fits_nothing_is_not_found(filled, text):
     """Table: names and parts of ids that are not there."""
     with pytest.raises(RunNotFound):

@@ -10,7 +10,7 @@ from tests.unit.runner.rows import accepted, manifest
 from cairn_runtime.errors import InvalidInput, ManifestInvalid, SpecChanged, Superseded
 from cairn_runtime.runner.accepting import accept, with_input
 from cairn_runtime.runner.library import run
-from cairn_runtime.runner.starting import cancel_run, claim_run, fail_run, find_or_create
+from cairn_runtime.runner.starting import cancel_run, claim_run, fail_run, find_or_create, in_thread
 from cairn_runtime.store.base import Fence, Outcome
 
 
@@ -46,6 +46,48 @@ async def test_new_starts_another_run_beside_an_unfinished_one(store):
 
     assert second.run_id != first.run_id
     assert (await store.run(first.run_id)).phase == "Pending"
+
+
+async def test_each_thread_goes_on_with_a_run_of_its_own(store):
+    """Threads of one Workflow, and the one without a name, do not see each other's unfinished runs."""
+    own = await find_or_create(store, accepted())
+    alice = await find_or_create(store, in_thread(accepted(), "alice", "thread"))
+    bob = await find_or_create(store, in_thread(accepted(), "bob", "thread"))
+
+    assert (own.thread, alice.thread, bob.thread) == (own.workflow, "alice", "bob")
+    assert len({own.run_id, alice.run_id, bob.run_id}) == 3
+    assert (await find_or_create(store, in_thread(accepted(), "alice", "thread"))).run_id == alice.run_id
+    assert (await find_or_create(store, accepted())).run_id == own.run_id
+
+
+async def test_a_spec_that_changed_stands_in_the_way_of_its_thread_only(store):
+    """Alice's unfinished run is no reason to refuse Bob; what to type names her thread."""
+    await find_or_create(store, in_thread(accepted(), "alice", "thread"))
+    changed = accepted({"name": "other"})
+
+    assert (await find_or_create(store, in_thread(changed, "bob", "thread"))).thread == "bob"
+    with pytest.raises(SpecChanged, match="cairn resume digest@alice --from head"):
+        await find_or_create(store, in_thread(changed, "alice", "thread"))
+
+
+@pytest.mark.parametrize(("asked", "thread"), [(None, "alice"), ("bob", "bob")])
+async def test_the_label_names_the_thread_where_nobody_else_does(store, asked, thread):
+    """The same manifest has the same thread here and on a cluster."""
+    raw = manifest()
+    raw["metadata"]["labels"] = {"cairn.dev/thread": "alice"}
+
+    row = await find_or_create(store, in_thread(accept(raw), asked, "thread"))
+
+    assert row.thread == thread
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "-a", "a.", "a b", "a\n", "é", "a" * 64])
+def test_what_is_no_name_of_a_thread_is_refused(name):
+    """Table: only what may be the value of a label."""
+    with pytest.raises(InvalidInput, match="is no name of a thread") as caught:
+        in_thread(accepted(), name, "--thread")
+
+    assert caught.value.faults[0].path == "--thread"
 
 
 async def test_a_changed_spec_is_refused_with_both_ways_on(store):

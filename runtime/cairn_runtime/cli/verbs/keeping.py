@@ -10,7 +10,7 @@ from cairn_runtime.cli.options import CHECKPOINT_HELP, DebugOption, OutputOption
 from cairn_runtime.cli.outputs import Format, Output
 from cairn_runtime.cli.verbs.finishing import finish
 
-_ALL_RUNS = "A Workflow's name (all its runs), or a run's id or part of it"
+_ALL_RUNS = "A Workflow's name (all its runs), NAME@THREAD, or a run's id or part of it"
 AllRunsArgument = Annotated[str, typer.Argument(metavar="WORKFLOW|RUN", help=f"{_ALL_RUNS}.")]
 AnyRunsArgument = Annotated[
     str,

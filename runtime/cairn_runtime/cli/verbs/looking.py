@@ -34,6 +34,10 @@ def runs(
     workflow: Annotated[
         str, typer.Argument(metavar="[WORKFLOW]", help="Only the runs of this Workflow.", show_default=False)
     ] = "",
+    thread: Annotated[
+        str,
+        typer.Option("--thread", metavar="NAME", help="Only the runs of this thread.", show_default=False),
+    ] = "",
     limit: LimitOption = None,
     store: StoreOption = None,
     output: OutputOption = Format.TABLE,
@@ -42,7 +46,7 @@ def runs(
     """List runs, newest first."""
     from cairn_runtime.cli import histories
 
-    return finish(histories.list_runs(Output(output), store, workflow, limit))
+    return finish(histories.list_runs(Output(output), store, workflow, limit, thread))
 
 
 def checkpoints(

@@ -50,6 +50,15 @@ def run(
     new: Annotated[
         bool, typer.Option("--new", help="Start another run although one is unfinished.", show_default=False)
     ] = False,
+    thread: Annotated[
+        str | None,
+        typer.Option(
+            "--thread",
+            metavar="NAME",
+            help="The thread to go on with, such as a user; default: the Workflow's label, else its own.",
+            show_default=False,
+        ),
+    ] = None,
     in_process: InProcessOption = False,
     kill_at: KillOption = "",
     store: StoreOption = None,
@@ -59,7 +68,7 @@ def run(
     """Run a Workflow, or go on with its unfinished run."""
     from cairn_runtime.cli import runs, wishes
 
-    how = wishes.Wishes(store, new, in_process, kill_at, debug, input_, tuple(set_ or ()))
+    how = wishes.Wishes(store, new, in_process, kill_at, debug, input_, tuple(set_ or ()), thread)
     return runs.run_file(Output(output), file, how)
 
 

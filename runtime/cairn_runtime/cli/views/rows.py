@@ -14,7 +14,7 @@ from cairn_runtime.cli.views.texts import Column, cells, cut, pad, plain, short,
 from cairn_runtime.cli.views.units import age, moment, size
 from cairn_runtime.model.ids import parse_task_key, short_id, task_key
 from cairn_runtime.model.values import JSONObject, JSONValue
-from cairn_runtime.runner.naming import workflow_name
+from cairn_runtime.runner.naming import run_name, workflow_name
 from cairn_runtime.store.base import Checkpoint, Run, Wait
 
 STALE_SECONDS = 15.0
@@ -46,7 +46,7 @@ def run_lines(runs: Iterable[Run], now: datetime, width: int) -> list[str]:
     rows = [
         (
             short_id(run.run_id),
-            workflow_name(run),
+            run_name(run),
             phase_text(run, now),
             str(run.head_seq),
             f"{short_id(run.origin.run_id)}/{run.origin.seq}" if run.origin else "",

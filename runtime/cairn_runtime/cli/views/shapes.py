@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from cairn_runtime.errors import CairnError, Fault, InvalidInput
 from cairn_runtime.model.ids import to_wire, trace_id_for
 from cairn_runtime.model.values import JSONObject, JSONValue
-from cairn_runtime.runner.naming import workflow_name
+from cairn_runtime.runner.naming import thread_name, workflow_name
 from cairn_runtime.store.base import Checkpoint, Run
 from cairn_runtime.store.rows import origin_out, wait_out
 
@@ -41,6 +41,7 @@ def run_shape(run: Run) -> JSONObject:
     return {
         "run": run.run_id,
         "workflow": workflow_name(run),
+        "thread": thread_name(run) or None,
         "phase": run.phase,
         "epoch": run.epoch,
         "head": head_shape(run),
@@ -56,6 +57,7 @@ def ended_shape(run: Run, state: JSONObject, *, restarts: int) -> JSONObject:
     """What `run` and `resume` say at the end; a failed run brings its error along."""
     out: JSONObject = {
         "run": run.run_id,
+        "thread": thread_name(run) or None,
         "phase": run.phase,
         "state": state,
         "head": head_shape(run),

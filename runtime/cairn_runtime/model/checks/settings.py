@@ -9,6 +9,8 @@ import orjson
 from cairn_runtime.errors import Fault
 from cairn_runtime.model.durations import format_duration, parse_duration
 from cairn_runtime.model.outline import Outline
+from cairn_runtime.model.paths import at_key
+from cairn_runtime.model.threads import RULE, THREAD_LABEL, is_thread, labelled_thread
 from cairn_runtime.model.values import JSONObject, JSONValue
 
 MAX_STEPS = 500
@@ -34,6 +36,13 @@ def spec_size(outline: Outline) -> Iterator[Fault]:
         yield Fault(
             "spec", f"larger than {MAX_SPEC_BYTES // 1024} KiB ({-(-size // 1024)} KiB as JSON); {advice}"
         )
+
+
+def thread(outline: Outline) -> Iterator[Fault]:
+    """A label that names a thread by what is no name."""
+    name = labelled_thread(outline.document)
+    if name and not is_thread(name):
+        yield Fault(at_key("metadata.labels", THREAD_LABEL), f'"{name}" {RULE}')
 
 
 def delays(outline: Outline) -> Iterator[Fault]:

@@ -86,6 +86,16 @@ def test_a_first_run_is_made_as_the_spec_asks():
     assert made.new.annotations == {"installation": "home", "deletionPolicy": "Delete"}
 
 
+@pytest.mark.parametrize("labels", [{}, {"cairn.dev/thread": "alice"}])
+def test_the_label_names_the_thread_of_a_new_run(labels):
+    """Read from the object as it is now: a label changes no generation."""
+    seen = world()
+    accepted = {**document(), "metadata": {"name": "digest", "labels": labels}}
+
+    (made,) = plan(replace(seen, accepted=accepted)).actions
+    assert made.new.thread == labels.get("cairn.dev/thread", "")
+
+
 def test_a_fork_holds_ends_and_only_then_looks_where_to_fork():
     """The old run is ended before the fork is made: until then `latest` may move."""
     seen = world(RESUME, run=started(head_seq=2, head_id="cp-2"), served=False, origin=found())
