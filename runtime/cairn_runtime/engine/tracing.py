@@ -2,7 +2,7 @@
 
 The loop says that an attempt of a task begins and how it ended, and that a save is under way.
 Law: nothing here knows a tracing library, no call waits or raises, and no value of the state passes through.
-What is behind it is `runner.otel`.
+What is behind it is `runner.traces.Guarded`, and behind that `runner.otel`.
 """
 
 from __future__ import annotations

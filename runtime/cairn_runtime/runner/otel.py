@@ -9,7 +9,8 @@
 
 All runners of a run know the ids, so that what each of them exports by itself falls into one trace.
 A process that is killed takes along what it had not exported: the spans of its last second, and its own.
-Law: nothing here holds up a step or makes one fail, and no state value and no message becomes an attribute.
+Law: nothing here holds up a step, and no state value and no message becomes an attribute. What a sampler or
+a processor of somebody else raises passes through: `traces.Guarded` is before every call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import atexit
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from hashlib import sha256
@@ -95,7 +96,9 @@ class Exporting:
     def _shut_down(self) -> None:
         """Export what is left; the library's own bound for that is half a minute."""
         self._ended.wait()
-        self.provider.shutdown()
+        # On a thread of its own: an error of a processor that somebody added must not be written as a crash.
+        with suppress(Exception):
+            self.provider.shutdown()
 
     def _sampled(self, run_id: str) -> bool:
         """Whether the sampler takes this trace: asked as for a root, so that all runners get one answer."""

@@ -5,18 +5,22 @@
 
 Everything is configured by OpenTelemetry's own variables; Cairn adds none.
 Law: where nobody asks, nothing of OpenTelemetry is imported. Where somebody asks and it cannot be done, that
-is said once and the run goes on: no span is worth a step.
+is said once and the run goes on: no span is worth a step. A sampler or processor of the image that raises is
+met here, by `Guarded`: the one way by which engine and runner reach what makes spans.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import unquote
 
-from cairn_runtime.engine.tracing import Tracer
+from cairn_runtime.engine.context import Call
+from cairn_runtime.engine.tracing import Result, TaskSpan, Tracer
 from cairn_runtime.model.ids import trace_id_for
 from cairn_runtime.runner.logs import secrets_of
 from cairn_runtime.store.base import Run
@@ -27,6 +31,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 _HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
+_T = TypeVar("_T")
 
 
 class AttemptTrace(Tracer, Protocol):
@@ -39,12 +44,96 @@ class AttemptTrace(Tracer, Protocol):
 class Traces(Protocol):
     """Where the spans of this process go."""
 
-    def attempt(self, run: Run, began_ns: int) -> AttemptTrace:
-        """Begin the span of a run attempt, whose state has just been restored; it began at `began_ns`."""
+    def attempt(self, run: Run, began_ns: int) -> AttemptTrace | None:
+        """Begin the span of a run attempt, whose state has just been restored; it began at `began_ns`.
+
+        None: this attempt cannot be traced.
+        """
         ...
 
     def close(self) -> None:
         """Export what is left, for a bounded time."""
+
+
+class Guarded:
+    """Traces that never raise: a span that meets an error is left out, and the first error is said."""
+
+    def __init__(self, traces: Traces) -> None:
+        self._traces = traces
+        self._told = False
+
+    def attempt(self, run: Run, began_ns: int) -> AttemptTrace | None:
+        """Begin the span of a run attempt; see `Traces.attempt`."""
+        made = self.tried(lambda: self._traces.attempt(run, began_ns))
+        return None if made is None else _GuardedAttempt(self, made)
+
+    def close(self) -> None:
+        """Export what is left, for a bounded time."""
+        self.tried(self._traces.close)
+
+    def tried(self, call: Callable[[], _T]) -> _T | None:
+        """Answer what a call answers; None where it raised."""
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - whatever somebody else's sampler or processor meets
+            if not self._told:
+                self._told = True
+                log.warning("spans are left out; the run goes on without them", extra=_told(error))
+            return None
+
+
+class _GuardedAttempt:
+    """The spans of one run attempt, behind the guard."""
+
+    def __init__(self, guard: Guarded, spans: AttemptTrace) -> None:
+        self._guard = guard
+        self._spans = spans
+
+    def task(self, call: Call) -> TaskSpan:
+        """Begin an attempt of a task."""
+        return _GuardedTask(self._guard, self._guard.tried(lambda: self._spans.task(call)))
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Tell of a save; what the save itself raises is passed on."""
+        tried = self._guard.tried
+        span = tried(self._spans.saving)
+        if span is None:
+            yield
+            return
+        tried(span.__enter__)
+        try:
+            yield
+        except BaseException as error:
+            raised = error
+            tried(lambda: span.__exit__(type(raised), raised, raised.__traceback__))
+            raise
+        else:
+            tried(lambda: span.__exit__(None, None, None))
+
+    def end(self, phase: str, reason: str) -> None:
+        """Say how the attempt ended."""
+        self._guard.tried(lambda: self._spans.end(phase, reason))
+
+
+class _GuardedTask:
+    """The span of one attempt of a task, behind the guard; perhaps there is none."""
+
+    def __init__(self, guard: Guarded, span: TaskSpan | None) -> None:
+        self._guard = guard
+        self._span = span
+
+    def end(self, result: Result, error: str) -> None:
+        """End the span."""
+        span = self._span
+        if span is not None:
+            self._guard.tried(lambda: span.end(result, error))
+
+
+def _told(error: Exception) -> dict[str, object]:
+    """What was raised, and where; no message, which may hold a value."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return {"error": type(error).__name__, "where": f"{place.filename}:{place.lineno}"}
 
 
 def traces_wanted(environ: Mapping[str, str]) -> bool:
@@ -88,7 +177,7 @@ def _opened(problem: str, own_process: bool) -> Traces | None:  # noqa: FBT001 -
         if not problem:
             from cairn_runtime.runner.otel import Exporting  # noqa: PLC0415 - only where spans are asked for
 
-            return Exporting.from_environment(own_process=own_process)
+            return Guarded(Exporting.from_environment(own_process=own_process))
     except ModuleNotFoundError:
         problem = "OpenTelemetry is not installed: pip install 'cairn-workflows[otel]'"
     except Exception as error:  # noqa: BLE001 - a variable that the library cannot read must not end a run

@@ -264,3 +264,82 @@ async def test_what_cannot_be_traced_runs_untraced(store, url, tmp_path, environ
     assert await runner.ended() == 0
     assert (await store.run(row.run_id)).phase == "Succeeded"
     assert runner.messages.count("traces are not exported") == 1
+
+
+RAISES = """
+class Raises(Exception):
+    pass
+
+def raises(*_, **__):
+    raise Raises("canary-4711")
+"""
+SAMPLER = (
+    RAISES
+    + """
+from opentelemetry.sdk.trace import TracerProvider, sampling
+
+class Sampler(sampling.Sampler):
+    should_sample = raises
+    def get_description(self):
+        return "raises"
+
+made = TracerProvider.__init__
+def init(self, *args, **more):
+    made(self, *args, **more)
+    self.sampler = Sampler()
+TracerProvider.__init__ = init
+"""
+)
+"""A `sitecustomize` as an image may have it: every provider there samples by the image's own rule."""
+
+
+async def test_a_sampler_that_raises_costs_a_warning(store, url, tmp_path, collector):
+    """It is asked before every span: the run goes on without any, and one line says so, with no value."""
+    image = tmp_path / "image"
+    image.mkdir()
+    (image / "sitecustomize.py").write_text(SAMPLER)
+    row, start = await begin(store, url, tmp_path, QUICK)
+    runner = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, PYTHONPATH=str(image))
+
+    assert await runner.ended() == 0
+    assert (await store.run(row.run_id)).phase == "Succeeded"
+    assert collector.spans == []
+    _says_it_once(runner, "sitecustomize.py")
+
+
+@pytest.mark.parametrize("when", ["on_start", "on_end", "shutdown"])
+async def test_a_processor_that_raises_costs_a_warning(store, url, tmp_path, when):
+    """One that a step adds to the provider of the process: the saves and steps after it are as without it."""
+    code = (
+        f"{CODE}{RAISES}"
+        "async def adds(state):\n"
+        "    from opentelemetry import trace\n"
+        "    from opentelemetry.sdk.trace import SpanProcessor\n"
+        f"    bad = type('Bad', (SpanProcessor,), {{'{when}': raises}})()\n"
+        "    trace.get_tracer_provider().add_span_processor(bad)\n"
+        "    return {'done': ['adds']}\n"
+    )
+    steps = [{"name": "adds", "python": "steps:adds"}, {**QUICK, "needs": ["adds"]}]
+    row = await find_or_create(store, accept(manifest(*steps, code={"steps.py": code})))
+    with collecting() as collector:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        runner = await Runner.start(url, row.run_id, await claimed(store, row), tmp_path, **environ)
+
+        assert await runner.ended() == 0
+    assert (await store.run(row.run_id)).phase == "Succeeded"
+    assert (await state(store, row))["done"] == ["adds", "quick"]
+    if when == "shutdown":
+        assert "canary" not in runner.log
+        assert collector.named("run traced")
+    else:
+        _says_it_once(runner, "steps.py")
+
+
+def _says_it_once(runner, where):
+    said = [
+        line for text in runner.log.splitlines() if (line := json.loads(text)).get("logger") == "cairn.traces"
+    ]
+    assert [line["message"] for line in said] == ["spans are left out; the run goes on without them"]
+    assert said[0]["error"] == "Raises"
+    assert where in said[0]["where"]
+    assert "canary" not in runner.log
