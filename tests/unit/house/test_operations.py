@@ -11,6 +11,8 @@ import pytest
 import yaml
 from tests.unit.house.test_commands import anchors, described
 
+from cairn_runtime.cli.cluster.checkups import MENDS
+
 ROOT = Path(__file__).parents[3]
 OPERATE = ROOT / "docs/howto/operate.md"
 TROUBLESHOOT = ROOT / "docs/howto/troubleshoot.md"
@@ -83,6 +85,12 @@ def test_every_word_that_needs_a_person_is_explained():
     assert len(words()) > 30
     assert sorted(word for word in words() - NOT_FOR_PEOPLE if f"`{word}`" not in page) == []
     assert sorted(NOT_FOR_PEOPLE - words()) == []
+
+
+@pytest.mark.parametrize("reason", sorted(MENDS))
+def test_the_page_knows_what_the_doctor_of_a_cluster_mends(reason):
+    """Both say what to do; the page has room to say why."""
+    assert f"`{reason}`" in section(TROUBLESHOOT, "A Workflow does not go on")
 
 
 def rules() -> dict[str, set[str]]:
