@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -302,3 +303,51 @@ def test_rights_that_are_lacking_are_named():
 
     assert checkups.rights_found([review])[0].what == "you may not get pods/log in this namespace"
     assert checkups.rights_found([{**review, "status": {"allowed": True}}])[0].level is Level.OK
+
+
+def operator(namespace: str, **environ: str) -> dict[str, Any]:
+    """An operator's Deployment."""
+    env = [{"name": name, "value": value} for name, value in environ.items()]
+    pod = {"containers": [{"env": env}]}
+    return {
+        "metadata": {"name": "cairn-operator", "namespace": namespace},
+        "spec": {"template": {"spec": pod}},
+        "status": {"readyReplicas": 1},
+    }
+
+
+ANSWERS = {
+    "version": {"serverVersion": {}},
+    "get crds": {"items": definitions(*OWN)},
+    "get deployments": {"items": [operator("home"), operator("other", CAIRN_NAMESPACES="a,b")]},
+    "get leases": {"spec": {"holderIdentity": "me", "renewTime": at(3)}},
+    "get workflows.cairn.dev": {"items": [workflow()]},
+}
+KUBECTL = """#!{python}
+import json, sys
+words = [word for word in sys.argv[1:] if not word.startswith("--")]
+if words[0] == "create":
+    for one in json.load(sys.stdin)["items"]:
+        print(json.dumps({{**one, "status": {{"allowed": True}}}}, indent=4))
+elif words[:2] == ["get", "secret"]:
+    print("secret/" + words[2] if words[2] != "{missing}" else "")
+else:
+    print(json.dumps({answers}.get(" ".join(words[:2])) or {answers}.get(words[0]) or {{}}))
+"""
+
+
+@pytest.mark.parametrize(("missing", "code"), [("-", 0), ("cairn-store-default", 1)])
+def test_the_doctor_looks_at_everything_in_turn(cairn, tmp_path, monkeypatch, missing, code):
+    """An operator of other namespaces is not looked at; of a Secret only its name is asked for."""
+    program = tmp_path / "kubectl"
+    program.write_text(KUBECTL.format(python=sys.executable, answers=repr(ANSWERS), missing=missing))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["/usr/bin/kubectl-cairn"])
+    monkeypatch.setattr(checkups, "_LEASE_SECONDS", float("inf"))
+    said = cairn("doctor", "-n", "team")
+
+    assert said.code == code, said
+    assert "home/cairn-operator is ready" in said.out
+    assert "other/" not in said.out
+    assert ("kubectl create secret generic cairn-store-default" in said.out) == bool(code)

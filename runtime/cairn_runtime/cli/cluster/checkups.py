@@ -16,7 +16,7 @@ from typing import Any
 
 from cairn_runtime.cli.cluster.facts import Seen, moment_of, seen_of
 from cairn_runtime.cli.findings import Finding, Level, exit_code, finding_lines, findings_document
-from cairn_runtime.cli.kubectl import WORKFLOWS, Kubectl
+from cairn_runtime.cli.kubectl import WORKFLOWS, Kubectl, documents
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.views.units import age, counted
 from cairn_runtime.errors import CairnError, NotAllowed
@@ -77,7 +77,7 @@ def examined(kubectl: Kubectl, now: datetime, *, everywhere: bool) -> list[Findi
     if any(one.level is Level.FAULT for one in found):
         return found
     found += _checked("this user's rights", lambda: rights_found(_reviewed(kubectl)))
-    found += _checked("the operator", lambda: _operator(kubectl, now))
+    found += _checked("the operator", lambda: _operator(kubectl, now, everywhere=everywhere))
     scope = ("--all-namespaces",) if everywhere else ()
     try:
         workflows = [seen_of(one) for one in kubectl.items(WORKFLOWS, *scope)]
@@ -146,8 +146,9 @@ def _reviewed(kubectl: Kubectl) -> list[JSONObject]:
         for verb, group, resource, part in RIGHTS
     ]
     listed = {"apiVersion": "v1", "kind": "List", "items": items}
-    answered = kubectl.read("create", "--filename=-", given=json.dumps(listed)).get("items")
-    return [one for one in answered if isinstance(one, dict)] if isinstance(answered, list) else []
+    said = kubectl.say("create", "--filename=-", "--output=json", given=json.dumps(listed))
+    # kubectl prints what it creates one after another, and not as a list.
+    return list(documents(said.splitlines(keepends=True)))
 
 
 def _namespace(kubectl: Kubectl) -> str:
@@ -174,8 +175,11 @@ def rights_found(reviews: Iterable[JSONObject]) -> list[Finding]:
 # -- the operator ----------------------------------------------
 
 
-def _operator(kubectl: Kubectl, now: datetime) -> list[Finding]:
+def _operator(kubectl: Kubectl, now: datetime, *, everywhere: bool) -> list[Finding]:
     deployments = kubectl.items("deployments", OPERATORS, "--all-namespaces")
+    if not everywhere:
+        here = kubectl.target.namespace or _namespace(kubectl)
+        deployments = [one for one in deployments if watches(one, here)]
     found = operators_found(deployments)
     for one in deployments:
         name, namespace = lease_of(one)
@@ -202,14 +206,26 @@ def operators_found(deployments: Iterable[JSONObject]) -> list[Finding]:
     return [Finding(Level.FAULT, what, f"{_NO_INSTALL}; or scale its Deployment up")]
 
 
+def watches(deployment: JSONObject, namespace: str) -> bool:
+    """Whether an operator looks at a namespace, by its settings."""
+    named = _environment(deployment).get("CAIRN_NAMESPACES", "")
+    return not named or namespace in [one.strip() for one in named.split(",")]
+
+
 def lease_of(deployment: JSONObject) -> tuple[str, str]:
     """Name and namespace of the Lease that an operator holds, by its settings."""
     meta: Any = deployment.get("metadata") or {}
+    environ = _environment(deployment)
+    own = str(meta.get("namespace") or "default")
+    return environ.get("CAIRN_LEASE", "cairn-operator"), environ.get("CAIRN_LEASE_NAMESPACE", own)
+
+
+def _environment(deployment: JSONObject) -> dict[str, str]:
+    """The settings that stand in a Deployment as plain texts."""
     spec: Any = deployment.get("spec") or {}
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or [{}]
-    environ = {one.get("name"): one.get("value") for one in containers[0].get("env") or ()}
-    name = environ.get("CAIRN_LEASE") or "cairn-operator"
-    return str(name), str(environ.get("CAIRN_LEASE_NAMESPACE") or meta.get("namespace") or "default")
+    told = containers[0].get("env") or ()
+    return {str(one.get("name")): str(one["value"]) for one in told if one.get("value")}
 
 
 def lease_found(lease: JSONObject, what: str, now: datetime) -> Finding:
