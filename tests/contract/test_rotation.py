@@ -6,7 +6,7 @@ The file is exchanged as a mounted Secret is; each of them has a codec and an op
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -20,6 +20,7 @@ from cairn_runtime.store.contract.cases import Writer, begun
 from cairn_runtime.store.keys import KeyRing, codec_of
 from cairn_runtime.store.opening import open_store
 
+WRITERS = 2
 EACH = 12
 """Commits of each writer while one key writes."""
 
@@ -81,13 +82,25 @@ class Work:
                     await store.prune(writer.run_id, list(range(1, max(writer.seq - 8, 1))))
                 await asyncio.sleep(0)
 
+    def seqs(self) -> list[int]:
+        """How far each writer is."""
+        return [writer.seq for writer in self.writers]
+
     async def until(self, more: int) -> None:
-        """Wait for so many more commits, and a read after them."""
-        wanted, reads = self.commits + more, self.reads
+        """Wait for so many more commits of each writer, and a read after them.
+
+        Of each: what one of them has locked under the old key may wait long for its turn to be written.
+        """
         async with asyncio.timeout(60):
-            while self.commits < wanted or self.reads == reads:
-                self.moved.clear()
-                await self.moved.wait()
+            await self._moves(lambda: len(self.writers) == WRITERS)
+            wanted, reads = [seq + more for seq in self.seqs()], self.reads
+            await self._moves(lambda: all(map(int.__ge__, self.seqs(), wanted)) and self.reads > reads)
+
+    async def _moves(self, until: Callable[[], bool]) -> None:
+        """Look again after every commit."""
+        while not until():
+            self.moved.clear()
+            await self.moved.wait()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "file", "postgres", "redis"])
@@ -96,7 +109,7 @@ async def test_a_rotation_under_load_fails_no_read_and_no_write(url_of, tmp_path
     path = key_file(tmp_path, "one")
     work = Work(url_of(kind), str(path))
     async with opened(work.url) as store, asyncio.TaskGroup() as tasks:
-        for job in (work.write, work.write, work.read, work.prune):
+        for job in (*WRITERS * [work.write], work.read, work.prune):
             tasks.create_task(job())
         await work.until(EACH)
         for old, new in (("one", "two"), ("two", "three")):
