@@ -112,7 +112,10 @@ def delete(
     output: OutputOption = Format.TABLE,
     debug: DebugOption = False,
 ) -> int:
-    """Remove runs from the store, for good. Asks on a terminal."""
+    """Remove runs from the store, for good. Asks on a terminal.
+
+    On a cluster the operator does this when a Workflow goes whose deletionPolicy is Delete.
+    """
     from cairn_runtime.cli import keeping
 
     return keeping.delete(Output(output), store, who, yes=yes)
