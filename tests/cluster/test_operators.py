@@ -15,6 +15,7 @@ from tests.cluster.installations import OPERATOR, Installation, status
 from tests.cluster.workflows import chain, told
 
 from cairn_operator import names
+from cairn_runtime.model.ids import trace_id_for
 
 SETTINGS = {
     "CAIRN_FINISHED_PODS": "0",
@@ -42,7 +43,7 @@ def test_an_operator_that_was_killed_goes_on_where_it_was(installed):
     found = status(installed.phase("killed", "Succeeded"))
     assert installed.state("killed")["done"] == told("one", "two", "three")
     assert [pod["metadata"]["name"][-2:] for pod in installed.runners("killed")] == ["-1", "-2"]
-    assert found["epoch"] == 2
+    assert (found["epoch"], found["traceId"]) == (2, trace_id_for(found["run"]))
 
 
 # -- killed between two writes ------------------------------------------------------------------------------
