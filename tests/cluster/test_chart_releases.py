@@ -170,6 +170,8 @@ def test_an_upgrade_touches_no_run_and_an_uninstall_leaves_the_workflows(
     installed.apply(chain("held", "one", "two", "three"))
     installed.begun("two#1")
     installed.phase("held", "Running")
+    # A step may begin before the kubelet has told of the container that it runs in.
+    namespace.wait(f"pod/{installed.newest_runner('held')}", "condition=Ready")
     before, operators = standing(namespace), installed.operators()
 
     ours.upgrade(watchNamespaces=watched, operator={"workers": 5, "logLevel": "DEBUG"})
