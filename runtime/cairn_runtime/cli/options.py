@@ -41,6 +41,55 @@ OptionalWho: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+InputOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="JSON|@FILE",
+        help="A JSON object that is laid over spec.input.",
+        show_default=False,
+    ),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="K=V",
+        help="Set one input; a.b=1 goes deeper, a value that is no JSON is text.",
+        show_default=False,
+    ),
+]
+PatchOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--patch",
+        metavar="JSON",
+        help="A JSON object of channels to set; @FILE reads a file.",
+        show_default=False,
+    ),
+]
+AsStepOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--as-step",
+        metavar="STEP",
+        help="The patch counts as written by this step, which counts as done.",
+        show_default=False,
+    ),
+]
+StepsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--steps",
+        metavar="STEP,...",
+        help="Start at these steps instead of where the run was.",
+        show_default=False,
+    ),
+]
+SkipOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="STEP,...", help="These steps count as done once.", show_default=False),
+]
 CHECKPOINT_HELP = "An id, its last 8 characters, or RUN/SEQ such as digest/7."
 
 

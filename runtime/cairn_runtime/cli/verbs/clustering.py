@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cairn_runtime.cli.options import (
+    AsStepOption,
     ContextOption,
     DebugOption,
+    InputOption,
     KubeconfigOption,
     NamespaceOption,
     OutputOption,
+    PatchOption,
+    SetOption,
+    SkipOption,
+    StepsOption,
 )
 from cairn_runtime.cli.outputs import Format, Output
 
@@ -28,37 +34,6 @@ CheckpointArgument = Annotated[
     typer.Argument(
         metavar="CHECKPOINT", help="A Checkpoint object's name, or WORKFLOW/SEQ such as digest/7."
     ),
-]
-PatchOption = Annotated[
-    str | None,
-    typer.Option(
-        "--patch",
-        metavar="JSON",
-        help="A JSON object of channels to set; @FILE reads a file.",
-        show_default=False,
-    ),
-]
-AsStepOption = Annotated[
-    str,
-    typer.Option(
-        "--as-step",
-        metavar="STEP",
-        help="The patch counts as written by this step, which counts as done.",
-        show_default=False,
-    ),
-]
-StepsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--steps",
-        metavar="STEP,...",
-        help="Start at these steps instead of where the run was.",
-        show_default=False,
-    ),
-]
-SkipOption = Annotated[
-    list[str] | None,
-    typer.Option("--skip", metavar="STEP,...", help="These steps count as done once.", show_default=False),
 ]
 NonceOption = Annotated[
     str,
@@ -89,24 +64,8 @@ def submit(
             show_default=False,
         ),
     ] = "",
-    input_: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            metavar="JSON|@FILE",
-            help="A JSON object that is laid over spec.input.",
-            show_default=False,
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="K=V",
-            help="Set one input; a.b=1 goes deeper, a value that is no JSON is text.",
-            show_default=False,
-        ),
-    ] = None,
+    input_: InputOption = None,
+    set_: SetOption = None,
     watch: Annotated[
         bool,
         typer.Option(

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from cairn_runtime.cli.options import DebugOption, OutputOption, StoreOption, WhoArgument
+from cairn_runtime.cli.options import (
+    AsStepOption,
+    DebugOption,
+    InputOption,
+    OutputOption,
+    PatchOption,
+    SetOption,
+    SkipOption,
+    StepsOption,
+    StoreOption,
+    WhoArgument,
+)
 from cairn_runtime.cli.outputs import Format, Output
 from cairn_runtime.cli.verbs.finishing import finish
 
@@ -29,24 +40,8 @@ KillOption = Annotated[
 
 def run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A Workflow file.")],
-    input_: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            metavar="JSON|@FILE",
-            help="A JSON object that is laid over spec.input.",
-            show_default=False,
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="K=V",
-            help="Set one input; a.b=1 goes deeper, a value that is no JSON is text.",
-            show_default=False,
-        ),
-    ] = None,
+    input_: InputOption = None,
+    set_: SetOption = None,
     new: Annotated[
         bool, typer.Option("--new", help="Start another run although one is unfinished.", show_default=False)
     ] = False,
@@ -88,39 +83,10 @@ def resume(
             "--file", metavar="FILE", help="A mended Workflow file to go on with.", show_default=False
         ),
     ] = None,
-    patch: Annotated[
-        str | None,
-        typer.Option(
-            "--patch",
-            metavar="JSON",
-            help="A JSON object of channels to set; @FILE reads a file.",
-            show_default=False,
-        ),
-    ] = None,
-    as_step: Annotated[
-        str,
-        typer.Option(
-            "--as-step",
-            metavar="STEP",
-            help="The patch counts as written by this step, which counts as done.",
-            show_default=False,
-        ),
-    ] = "",
-    steps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--steps",
-            metavar="STEP,...",
-            help="Start at these steps instead of where the run was.",
-            show_default=False,
-        ),
-    ] = None,
-    skip: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--skip", metavar="STEP,...", help="These steps count as done once.", show_default=False
-        ),
-    ] = None,
+    patch: PatchOption = None,
+    as_step: AsStepOption = "",
+    steps: StepsOption = None,
+    skip: SkipOption = None,
     in_process: InProcessOption = False,
     kill_at: KillOption = "",
     store: StoreOption = None,
