@@ -1,4 +1,4 @@
-"""A new place for a store of any kind; a server is asked for by the tests on that kind alone."""
+"""A new place for a store of any kind, and the doctor; a server is asked for by tests on that kind alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
+from cairn_runtime.cli.__main__ import main
 
 ON_SERVERS = {
     "postgres": "postgres_url",
@@ -31,3 +33,14 @@ def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], st
         }[kind]
 
     return made
+
+
+@pytest.fixture
+def doctor(capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int, str]]:
+    """Call the doctor on a store; answers the exit code and what was said."""
+
+    def call(url: str) -> tuple[int, str]:
+        code = main(["doctor", "--store", url])
+        return code, capsys.readouterr().out
+
+    return call

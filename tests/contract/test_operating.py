@@ -19,17 +19,6 @@ def advised(server: str) -> dict[str, list[str]]:
     return {name: re.findall(r"`([^`]+)`", value) for name, value in rows}
 
 
-@pytest.fixture
-def doctor(capsys):
-    """Call the doctor on a store; answers the exit code and what was said."""
-
-    def call(url):
-        code = main(["doctor", "--store", url])
-        return code, capsys.readouterr().out
-
-    return call
-
-
 def test_postgres_takes_the_settings_that_are_advised(servers, doctor):
     """Each is one of the server's, the values are in effect, and the doctor finds nothing."""
     settings = advised("postgres")

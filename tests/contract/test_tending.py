@@ -28,17 +28,6 @@ WAYS = [
 ]
 
 
-@pytest.fixture
-def doctor(capsys):
-    """Call the doctor on a store; answers the exit code and what was said."""
-
-    def call(url):
-        code = main(["doctor", "--store", url])
-        return code, capsys.readouterr().out
-
-    return call
-
-
 def made(url):
     """Make the store, so that only what is asked for is wrong with it."""
     assert main(["store", "migrate", "--store", url]) == 0

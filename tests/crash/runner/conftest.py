@@ -36,3 +36,11 @@ async def begin(
     yield made
     for store in opened:
         await store.close()
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    """The store at the `url` that the test's module says."""
+    opened = await open_store(url)
+    yield opened
+    await opened.close()

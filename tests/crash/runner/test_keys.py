@@ -14,7 +14,6 @@ from cairn_runtime.errors import KeyMissing
 from cairn_runtime.runner.accepting import accept
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.store.codec import Codec
-from cairn_runtime.store.opening import open_store
 
 CANARY = "canary-4711-state"
 CODE = """
@@ -52,13 +51,6 @@ MANIFEST = {
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path}/cairn.db?timeout=2s"
-
-
-@pytest.fixture
-async def store(url):
-    opened = await open_store(url)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from cairn_runtime.model.metrics import read_metrics
 from cairn_runtime.runner.accepting import accept
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.store.base import Fence, NewRun
-from cairn_runtime.store.opening import open_store
 
 CODE = """
 import asyncio, os, time
@@ -58,13 +57,6 @@ def manifest(*steps, **spec):
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path}/cairn.db?timeout=200ms"
-
-
-@pytest.fixture
-async def store(url):
-    opened = await open_store(url)
-    yield opened
-    await opened.close()
 
 
 async def begin(store, url, folder, *steps, **environ):

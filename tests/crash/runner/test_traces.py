@@ -18,7 +18,6 @@ from cairn_runtime.runner.library import state as channels_of
 from cairn_runtime.runner.naming import find_checkpoint
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.store.codec import Codec
-from cairn_runtime.store.opening import open_store
 
 CODE = """
 import asyncio, os, sys
@@ -77,13 +76,6 @@ def manifest(*steps, **spec):
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path}/cairn.db"
-
-
-@pytest.fixture
-async def store(url):
-    opened = await open_store(url)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
