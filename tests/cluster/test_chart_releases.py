@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cluster import installations
-from tests.cluster.charts import PREVIOUS, RELEASE, Helm
+from tests.cluster.charts import PREVIOUS, RELEASE, VALUES, Helm
 from tests.cluster.harness.cluster import Cluster, Object
 from tests.cluster.harness.commands import CommandFailed, say
 from tests.cluster.harness.places import CHECKOUT
 from tests.cluster.installations import START_SECONDS, Installation, status, witness_manifests
 from tests.cluster.workflows import chain, told
+
+from cairn_runtime.model.durations import parse_size
 
 RESUMED_SECONDS = 90
 """From the first command to a killed Workflow seen resumed, the images being there."""
@@ -40,6 +42,7 @@ def release(helm: Path, cluster: Cluster, images: None, kinds: None) -> Iterator
         ours = Helm(helm, namespace)
         begun = time.monotonic()
         ours.install(
+            postgres={**VALUES["postgres"], "capacity": "5Gi"},
             crds={"keep": False},
             admissionPolicy={
                 "enabled": True,
@@ -143,6 +146,19 @@ def may(namespace: Cluster, account: str, right: str) -> bool:
     except CommandFailed:
         return False
     return True
+
+
+def test_the_operator_tells_what_room_a_store_has_yet(release):
+    """Of what the values say that it may hold; else no alert could warn before a Postgres is full."""
+    helm, _ = release
+    store = '{store="default"}'
+    installed = Installation(helm.namespace)
+
+    told = installed.numbers_when(lambda seen: f"cairn_store_free_bytes{store}" in seen)
+
+    sizes = [told[f"cairn_store_{what}_bytes{store}"] for what in ("used", "free")]
+    assert sum(sizes) == parse_size("5Gi")
+    assert min(sizes) > 0
 
 
 def test_without_keep_the_kinds_go_with_the_release(release, cluster):

@@ -81,3 +81,34 @@ capabilities: {drop: [ALL]}
 {{- define "cairn.testNamespace" -}}
 {{- default (first (append .Values.watchNamespaces .Release.Namespace)) .Values.test.namespace -}}
 {{- end }}
+
+{{/* What each store may hold, by its name, as JSON; a store of which nobody knows is left out. */}}
+{{- define "cairn.capacities" -}}
+{{- $found := dict -}}
+{{- with .Values.postgres -}}
+{{- $ours := and .persistence.enabled (not .persistence.existingClaim) -}}
+{{- if and .enabled (or .capacity $ours) -}}
+{{- $_ := set $found "default" (default (include "cairn.roomForTables" .persistence.size) .capacity) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.stores -}}{{- if .capacity -}}{{- $_ := set $found .name .capacity -}}{{- end -}}{{- end -}}
+{{- $found | toJson -}}
+{{- end }}
+
+{{/* What a volume has for the tables of a Postgres: its log takes up to 1Gi by default (max_wal_size). */}}
+{{- define "cairn.roomForTables" -}}
+{{- $mebibytes := dict "Mi" 1 "Gi" 1024 "Ti" 1048576 -}}
+{{- $volume := mul (regexFind "^[0-9]+" .) (get $mebibytes (regexFind "[A-Z]i$" .)) -}}
+{{- printf "%dMi" (max (sub $volume 1024) (div $volume 2)) -}}
+{{- end }}
+
+{{/* The folder that the operator reads of a store: takes (dict "top" $ "name" ... "secret" ... "key" ...). */}}
+{{- define "cairn.storeVolume" -}}
+name: store-{{ .name }}
+projected:
+  sources:
+    - secret: {name: {{ .secret | quote }}, items: [{key: {{ default "url" .key | quote }}, path: url}]}
+    {{- if hasKey (include "cairn.capacities" .top | fromJson) .name }}
+    - configMap: {name: {{ include "cairn.fullname" .top }}-capacities, items: [{key: {{ .name | quote }}, path: capacity}]}
+    {{- end }}
+{{- end }}

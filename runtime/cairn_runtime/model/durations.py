@@ -13,8 +13,8 @@ from pydantic_core import core_schema
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d{1,18})(Ki|Mi|Gi)?", re.ASCII)
-_BYTES = {None: 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
+_SIZE = re.compile(r"(\d{1,18})(Ki|Mi|Gi|Ti)?", re.ASCII)
+_BYTES = {None: 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4}
 _TEXT_MAX = 32
 MAX_SECONDS = 3650 * 86400.0
 """Ten years: longer waits are a mistake, and stay far inside what `datetime` can add."""

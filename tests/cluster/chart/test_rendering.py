@@ -12,6 +12,8 @@ import yaml
 from tests.cluster.harness import tools
 from tests.cluster.harness.places import CHECKOUT, places
 
+from cairn_runtime.model.durations import parse_size
+
 CHART = CHECKOUT / "charts/cairn"
 PRESETS = sorted(CHART.glob("presets/*.yaml"))
 STORE = ("stores[0].name=default", "stores[0].secret=cairn-store-default")
@@ -352,9 +354,54 @@ def test_runners_find_their_store_where_the_values_say_its_url(helm):
     (secret,) = of_kind(objects, "Secret")
     assert (secret["metadata"]["namespace"], secret["metadata"]["name"]) == ("team-a", "cairn-store-default")
     assert secret["stringData"] == {"url": "postgresql://a@db/cairn"}
-    assert {"name": "store-default", "secret": {
-        "secretName": "cairn-store-default", "items": [{"key": "url", "path": "url"}],
-    }} in operator_pod(objects)["volumes"]  # fmt: skip
+    assert store_folders(objects) == {"default": [
+        {"secret": {"name": "cairn-store-default", "items": [{"key": "url", "path": "url"}]}},
+    ]}  # fmt: skip
+
+
+def store_folders(objects):
+    """What the operator finds of each store, by the store's name."""
+    volumes = [one for one in operator_pod(objects)["volumes"] if one["name"].startswith("store-")]
+    return {one["name"].removeprefix("store-"): one["projected"]["sources"] for one in volumes}
+
+
+def capacities(objects):
+    """How much each store may hold, as the operator reads it; each beside a URL that stays in its Secret."""
+    said = {one["metadata"]["name"]: one["data"] for one in of_kind(objects, "ConfigMap")}
+    found = {}
+    for store, (_, *more) in store_folders(objects).items():
+        for source in more:
+            ((key, path),) = [tuple(item.values()) for item in source["configMap"]["items"]]
+            assert path == "capacity"
+            found[store] = said[source["configMap"]["name"]][key]
+    return found
+
+
+CAPACITY = "stores[0].capacity=20Gi"
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        (STORE, {}),
+        ((*STORE, CAPACITY), {"default": "20Gi"}),
+        (
+            (*STORE, CAPACITY, "stores[1].name=1e3", "stores[1].secret=b", "stores[1].capacity=2Ti"),
+            {"default": "20Gi", "1e3": "2Ti"},
+        ),
+        (BUNDLED, {"default": "1024Mi"}),
+        ((*BUNDLED, "postgres.persistence.size=500Mi"), {"default": "250Mi"}),
+        ((*BUNDLED, "postgres.persistence.size=1Ti"), {"default": "1047552Mi"}),
+        ((*BUNDLED, "postgres.capacity=5Gi"), {"default": "5Gi"}),
+        ((*BUNDLED, "postgres.persistence.enabled=false"), {}),
+        ((*BUNDLED, "postgres.persistence.existingClaim=mine"), {}),
+        ((*BUNDLED, "postgres.persistence.existingClaim=mine", "postgres.capacity=5Gi"), {"default": "5Gi"}),
+    ],
+)
+def test_the_operator_is_told_how_much_a_store_may_hold(helm, sets, told):
+    """As the values say it; of a Postgres on a volume of the chart, what its own log leaves of that."""
+    assert capacities(rendered(helm, *sets)) == told
+    assert all(parse_size(size) > 0 for size in told.values())
 
 
 def test_alerts_and_dashboard_are_the_files_of_the_chart(helm):
@@ -398,6 +445,9 @@ def test_two_releases_of_a_name_do_not_meet(helm):
             "at '/stores/0/name': 'Default' does not match pattern",
         ),
         (("stores[0].name=default",), "at '/stores/0': missing property 'secret'"),
+        ((*STORE, "stores[0].capacity=20GB"), "at '/stores/0/capacity': '20GB' does not match pattern"),
+        ((*STORE, "stores[0].capacity=20"), "at '/stores/0/capacity': got number, want string"),
+        ((*BUNDLED, "postgres.capacity=1.5Gi"), "at '/postgres/capacity': '1.5Gi' does not match pattern"),
         (
             (*STORE, *BUNDLED),
             "stores[0].name: with postgres.enabled the store default is the Postgres of the chart",

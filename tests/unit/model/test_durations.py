@@ -79,7 +79,8 @@ def test_a_positive_duration_is_longer_than_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("65536", 65536), (7, 7), ("64Ki", 65536), ("1Mi", 2**20), ("2Gi", 2**31)]
+    ("text", "size"),
+    [("65536", 65536), (7, 7), ("64Ki", 65536), ("1Mi", 2**20), ("2Gi", 2**31), ("1Ti", 2**40)],
 )
 def test_a_size_is_a_number_with_a_binary_unit(text, size):
     """As Kubernetes writes them."""
