@@ -21,6 +21,10 @@ READY := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 PIP   := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
+# Thousands of runners are started here: each would compile all of Cairn again where none may keep the result.
+# An installed Cairn is compiled by pip, so that is also what there is to measure.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check bench bench-cluster bench-growth races format docs clean cluster-up cluster-down test-cluster
 
