@@ -64,5 +64,6 @@ WRITES = (
     "mark_checkpoint",
     "delete_checkpoint",
     "delete_run",
+    "prune",
 )
 """Every write of the operator but those to its Lease: where a test may end the process."""

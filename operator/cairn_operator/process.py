@@ -185,6 +185,7 @@ class Operator:
                 settings.installation,
                 settings.namespaces,
                 settings.prune_seconds,
+                between=self._between,
             ),
             listing=listing,
             freshness=self._freshness,

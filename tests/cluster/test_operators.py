@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from tests.cluster.harness.commands import say, until
 from tests.cluster.installations import OPERATOR, Installation, status
-from tests.cluster.workflows import chain, told
+from tests.cluster.workflows import chain, step, told, workflow
 
 from cairn_operator import names
 from cairn_runtime.model.ids import trace_id_for
@@ -56,10 +56,19 @@ def nothing(_: Installation) -> None:
 
 
 def begin(installed: Installation) -> None:
-    """Apply the Workflow `life`: two of its checkpoints are shown, and its rows go with it."""
+    """Apply the Workflow `life`: two of its checkpoints are shown, the one after `c` is a snapshot, its rows
+    go with it.
+    """
+    channels = {"done": {"reducer": "extend", "initial": []}, "big": {}}
+    steps = [
+        step("a"),
+        step("b", "a", python="steps:heavy"),
+        step("c", "b", python="steps:heavy"),
+        step("d", "c"),
+    ]
     spec = {"checkpoint": {"history": {"keepLast": 2}}, "deletionPolicy": "Delete"}
     installed.hold("b#1", "c#1", "d#1")
-    installed.apply(chain("life", "a", "b", "c", "d", **spec))
+    installed.apply(workflow("life", *steps, state={"channels": channels}, **spec))
 
 
 def commit_a(installed: Installation) -> None:
@@ -91,6 +100,11 @@ def commit_c(installed: Installation) -> None:
     """Let the run go on, so that other checkpoints are to be shown."""
     installed.release("b#1", "c#1")
     installed.begun("d#1")
+
+
+def keep_less(installed: Installation) -> None:
+    """Let go, by the object alone, of what the runner under way keeps: all before the snapshot after `c`."""
+    installed.patch("life", {"checkpoint": {"history": {"keepLast": 1}}})
 
 
 def fork(installed: Installation) -> None:
@@ -132,6 +146,7 @@ LIFE: tuple[tuple[str, Deed, Deed], ...] = (
     ("mark_checkpoint", nothing, nothing),
     ("unpin", nothing, let_it_go),
     ("delete_checkpoint", commit_c, nothing),
+    ("prune", keep_less, nothing),
     ("hold", fork, nothing),
     ("claim_to_end", nothing, nothing),
     ("end_run", nothing, nothing),

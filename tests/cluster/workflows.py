@@ -40,6 +40,11 @@ def finish(state, ctx):
     return done
 
 
+def heavy(state, ctx):
+    """A step that leaves so much that the second of them is worth a snapshot."""
+    return {**work(state, ctx), "big": "x" * 40_000}
+
+
 def item(state, ctx):
     """A task of a foreach: its result is the item."""
     tell(ctx)

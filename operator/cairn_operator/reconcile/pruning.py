@@ -61,6 +61,8 @@ class Pruner:
     most: int = MOST
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
+    between: Callable[[str], None] = field(default=lambda _name: None)
+    """Called before each batch: where a test ends the process."""
     _known: dict[str, Known] = field(default_factory=dict)
 
     async def keep_pruning(self) -> None:
@@ -127,7 +129,9 @@ class Pruner:
             if not self._is_ours(run):
                 return 0, True
             policy = policies.get(run.workflow.rpartition("/")[2]) or policy_of(run.manifest)
-            pruned = await prune_run(store, run_id, policy, self.now(), at_most=at_most)
+            pruned = await prune_run(
+                store, run_id, policy, self.now(), at_most=at_most, between=lambda: self.between("prune")
+            )
         except RunNotFound:
             return 0, True
         if pruned.again_at is not None:

@@ -10,7 +10,7 @@ Stopping anywhere leaves a run as sound as it was, and the next pass goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,7 +39,7 @@ class Pruned:
     """When age lets go of something that this pass kept; None: never by age alone."""
 
 
-async def prune_run(
+async def prune_run(  # noqa: PLR0913 - what is bounded or watched, all by name
     store: Store,
     run_id: str,
     policy: Policy,
@@ -47,8 +47,11 @@ async def prune_run(
     *,
     dry_run: bool = False,
     at_most: int | None = None,
+    between: Callable[[], None] = lambda: None,
 ) -> Pruned:
     """Take what the policy lets go from a run, newest first; `at_most` bounds how many.
+
+    `between` is called before each batch: where a test ends the process.
 
     Raises:
         RunNotFound: it was deleted, perhaps meanwhile.
@@ -61,6 +64,7 @@ async def prune_run(
 
     async def take() -> None:
         if not dry_run:
+            between()
             await store.prune(run_id, [entry.seq for entry in batch])
             await asyncio.sleep(0)
         out.checkpoints += len(batch)

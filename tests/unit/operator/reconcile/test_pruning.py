@@ -218,3 +218,19 @@ async def test_a_list_tells_each_workflows_policy():
 
     default = Policy(10, 7 * 86400.0)
     assert await Listing(Lister()).policies() == {"a": Policy(4, 7200.0), "b": default, "c": default}
+
+
+async def test_a_death_before_a_batch_takes_nothing_and_the_next_round_does(store):
+    """Each batch is a write of its own, with its name."""
+    writer = await run_in(store)
+
+    def die(write):
+        assert write == "prune"
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        await Round(store, between=die)()
+    assert len(await seqs(store, writer.run_id)) == 8
+
+    assert await Round(store)() == 5
+    assert await seqs(store, writer.run_id) == [8, 7, 6]
