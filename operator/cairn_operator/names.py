@@ -46,6 +46,7 @@ KEYS_SECRET_KEY = "keys"  # noqa: S105 - the same
 """Key of the Secret of an installation's setting whose value is a key file; runners alone read it."""
 
 WRITES = (
+    "audit",
     "create_run",
     "hold",
     "release_hold",

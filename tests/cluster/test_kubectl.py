@@ -128,6 +128,10 @@ def test_a_workflow_is_held_goes_on_and_is_cancelled(typed, installed):
     assert status(installed.workflow("digest"))["phase"] == "Cancelled"
     assert installed.cairn("runs")[0]["reason"] == "Cancelled"
     assert "already" in typed("cancel", "digest")[1]
+    run = status(installed.workflow("digest"))["run"]
+    told = [(one["what"], one["from"], one["who"]) for one in installed.cairn("audit")["lines"][::-1]]
+    who = f"kubernetes:{installed.namespace.namespace}/digest (kubectl-patch)"
+    assert told == [(what, run, who) for what in ("pause", "unpause", "cancel")]
 
 
 def test_the_doctor_finds_what_is_missing_and_says_how_to_mend_it(typed, installed):

@@ -147,7 +147,8 @@ LIFE: tuple[tuple[str, Deed, Deed], ...] = (
     ("unpin", nothing, let_it_go),
     ("delete_checkpoint", commit_c, nothing),
     ("prune", keep_less, nothing),
-    ("hold", fork, nothing),
+    ("audit", fork, nothing),
+    ("hold", nothing, nothing),
     ("claim_to_end", nothing, nothing),
     ("end_run", nothing, nothing),
     ("release_hold", nothing, nothing),
@@ -172,6 +173,8 @@ def test_operators_die_before_each_of_their_writes(installed):
 
     until(lambda: runs_of(installed) == {"another"}, "the rows of the deleted Workflow are gone", every=0.5)
     assert {write for write, *_ in LIFE} == set(names.WRITES)
+    asked = sorted(line["what"] for line in installed.cairn("audit")["lines"])
+    assert asked == ["delete", "delete", "pause", "pin", "resume", "unpin"], "each act is one line"
 
 
 def runs_of(installed: Installation) -> set[str]:

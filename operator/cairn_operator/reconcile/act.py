@@ -25,6 +25,7 @@ from cairn_operator.reconcile.state import (
     DeleteWorkflow,
     EndRun,
     Hold,
+    Note,
     Object,
     ReleaseHold,
     StartRunner,
@@ -123,11 +124,10 @@ class Actor:
             case CreateRun(new):
                 self.between("create_run")
                 await _insist(lambda: store.create_run(new))
+            case Note():
+                self.between("audit")
+                await _insist(lambda: store.audit(auditing.entry_of(found, action)))
             case Hold(checkpoint_id, child):
-                # A fork begins here: the line comes before anything is touched.
-                who = auditing.asker(found)
-                parts = {"source": checkpoint_id, "target": child, "act": child}
-                await _insist(lambda: auditing.note(store, who, "resume", **parts))
                 self.between("hold")
                 await _insist(lambda: store.hold(checkpoint_id, child))
             case ReleaseHold(child):

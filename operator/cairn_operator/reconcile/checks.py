@@ -59,6 +59,13 @@ class Cause(NamedTuple):
     message: str = ""
 
 
+class Pauses(NamedTuple):
+    """How many pauses and ends of pauses a run has seen, and whether the last was a pause."""
+
+    number: int = 0
+    on: bool = False
+
+
 # -- pods ----------------------------------------------
 
 
@@ -265,6 +272,17 @@ def suspended(world: World) -> bool:
         return world.manifest.spec.suspend
     spec = world.workflow.document.get("spec")
     return isinstance(spec, dict) and spec.get("suspend") is True
+
+
+def pauses_of(run: Run) -> Pauses:
+    """Read the operator's note about pauses; a note that is not ours counts as none."""
+    raw = run.annotations.get("pauses")
+    if not isinstance(raw, dict):
+        return Pauses()
+    try:
+        return Pauses(_count(raw["number"]), raw["on"] is True)
+    except (KeyError, ValueError):
+        return Pauses()
 
 
 def cancelled(world: World, run: Run) -> bool:

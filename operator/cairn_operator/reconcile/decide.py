@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 
 from cairn_operator.names import CANCEL_ANNOTATION
 from cairn_operator.reconcile import checks
+from cairn_operator.reconcile.facts import fields_of_annotation
 from cairn_operator.reconcile.state import (
     Action,
     Annotate,
@@ -31,6 +32,7 @@ from cairn_operator.reconcile.state import (
     DeleteWorkflow,
     EndRun,
     Hold,
+    Note,
     Plan,
     PodFacts,
     ReleaseHold,
@@ -40,9 +42,11 @@ from cairn_operator.reconcile.state import (
 from cairn_operator.reconcile.status import status_of
 from cairn_runtime.model.fingerprints import graph_hash
 from cairn_runtime.model.ids import trace_id_for
+from cairn_runtime.model.running import Resume
 from cairn_runtime.model.threads import labelled_thread
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
+from cairn_runtime.store.audits import word_for_a_fork
 from cairn_runtime.store.base import NewRun, Outcome, Run
 from cairn_runtime.store.base import Origin as RunOrigin
 
@@ -55,6 +59,8 @@ CODE_PAUSE_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _REFUSED_PAUSE_SECONDS, _LONGEST_REFUSED_SECONDS = 5.0, 300.0
 _DOUBLINGS = 60
+_RESUME, _SUSPEND = ("f:spec", "f:resume"), ("f:spec", "f:suspend")
+_CANCEL = fields_of_annotation(CANCEL_ANNOTATION)
 _CANCELLED = f"cancelled on request, by the annotation {CANCEL_ANNOTATION} of the Workflow"
 
 
@@ -92,17 +98,24 @@ def _make(world: World, keeping: Keeping) -> tuple[Action, ...]:
     if world.served or manifest is None or accepted is None:
         return ()
     origin = world.origin
+    first: tuple[Action, ...] = ()
     if manifest.spec.resume is not None and not checks.asks_for_start(manifest):
         if origin is None or origin.checkpoint is None or origin.run is None:
             return ()
-        hold = Hold(origin.checkpoint.id, world.wanted)
-        if world.run is not None and not world.run.finished:
-            # Only once its runner can write no more is it certain what `latest` means: then we look again.
-            return (hold, _end_for(world, world.run))
-        return (hold, CreateRun(_new_run(world, manifest, accepted, keeping)))
+        source = f"{origin.run.run_id}/{origin.checkpoint.id}"
+        first = (_asked(world, manifest.spec.resume, source), Hold(origin.checkpoint.id, world.wanted))
+    elif manifest.spec.resume is not None and world.run is not None:
+        first = (_asked(world, manifest.spec.resume, world.run.run_id),)
     if world.run is not None and not world.run.finished:
-        return (_end_for(world, world.run),)
-    return (CreateRun(_new_run(world, manifest, accepted, keeping)),)
+        # Only once its runner can write no more is it certain what `latest` means: then we look again.
+        return (*first, _end_for(world, world.run))
+    return (*first, CreateRun(_new_run(world, manifest, accepted, keeping)))
+
+
+def _asked(world: World, resume: Resume, source: str) -> Note:
+    """A nonce is one act, however many passes it takes; the line comes before anything is touched."""
+    what = word_for_a_fork(resume.state_patch)
+    return Note(what, world.wanted, _RESUME, source, target=world.wanted)
 
 
 def _end_for(world: World, run: Run) -> EndRun:
@@ -161,7 +174,10 @@ def _go_on(world: World, run: Run, keeping: Keeping) -> tuple[tuple[Action, ...]
         actions, again = _finished(world, run, keeping)
         return (*noted, *actions), again
     if checks.cancelled(world, run):
-        return (*noted, EndRun(run.run_id, run.epoch, Outcome("Cancelled", "Cancelled", _CANCELLED))), None
+        asked = Note("cancel", f"{run.run_id}:annotation", _CANCEL, source=run.run_id)
+        outcome = Outcome("Cancelled", "Cancelled", _CANCELLED)
+        return (*noted, asked, EndRun(run.run_id, run.epoch, outcome)), None
+    noted += _paused(world, run)
     pod = checks.runner_pod(world)
     if checks.suspended(world):
         return (*noted, *_suspend(world, run, pod)), None
@@ -189,6 +205,20 @@ def _noted(world: World, run: Run) -> tuple[Action, ...]:
     if world.manifest is None or world.manifest.spec.deletion_policy == run.annotations.get("deletionPolicy"):
         return ()
     return (Annotate(run.run_id, {"deletionPolicy": world.manifest.spec.deletion_policy}),)
+
+
+def _paused(world: World, run: Run) -> tuple[Action, ...]:
+    """Tell the audit that a run is held, or goes on, and keep in the row that this was told.
+
+    It is numbered there, so that a pass that begins again writes the same line, and the next pause another.
+    """
+    before, wanted = checks.pauses_of(run), checks.suspended(world)
+    if before.on == wanted:
+        return ()
+    number = before.number + 1
+    what = "pause" if wanted else "unpause"
+    asked = Note(what, f"{run.run_id}:{number}", _SUSPEND, source=run.run_id)
+    return asked, Annotate(run.run_id, {"pauses": {"number": number, "on": wanted}})
 
 
 def _released(run: Run) -> tuple[Action, ...]:

@@ -100,6 +100,7 @@ def shown_checkpoint(document: JSONObject) -> Shown:
         pin=_said(notes, PIN_ANNOTATION),
         noted=_said(notes, PINNED_ANNOTATION),
         run_id=text(spec, "run"),
+        pinned_by=manager_of(document, *fields_of_annotation(PIN_ANNOTATION)),
         resource_version=text(meta, "resourceVersion"),
     )
 
@@ -108,6 +109,25 @@ def is_owned(document: JSONObject, uid: str) -> bool:
     """Whether an object is this Workflow's: a namesake's, made and deleted before, is not."""
     owners = items(part(document, "metadata").get("ownerReferences"))
     return any(owner.get("uid") == uid for owner in owners)
+
+
+def manager_of(document: JSONObject, *field: str) -> str:
+    """The program that wrote a field last, as the object's managed fields have it; empty where none says so.
+
+    `field` is a path as they write it: `f:spec`, `f:resume`.
+    """
+    for entry in reversed(items(part(document, "metadata").get("managedFields"))):
+        within = part(entry, "fieldsV1")
+        for name in field[:-1]:
+            within = part(within, name)
+        if field[-1] in within:
+            return text(entry, "manager")
+    return ""
+
+
+def fields_of_annotation(name: str) -> tuple[str, ...]:
+    """Where the managed fields have an annotation."""
+    return "f:metadata", "f:annotations", f"f:{name}"
 
 
 def part(document: JSONObject, name: str) -> JSONObject:

@@ -42,6 +42,8 @@ class Shown:
     """Value of our own note beside it."""
     run_id: str = ""
     resource_version: str = ""
+    pinned_by: str = ""
+    """The program that set the annotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class Projection:
     create: tuple[Checkpoint, ...] = ()
     """Newest first, so that a pass that dies early has shown what people look for."""
     delete: tuple[Shown, ...] = ()
-    pin: tuple[str, ...] = ()
-    unpin: tuple[str, ...] = ()
+    pin: tuple[Shown, ...] = ()
+    unpin: tuple[Shown, ...] = ()
     mark: tuple[tuple[Shown, bool], ...] = ()
     """Objects whose annotation and note are to say whether they are pinned."""
 
@@ -83,8 +85,8 @@ def project(
             sorted((row for row in wanted.values() if row.id not in objects), key=_age, reverse=True)
         ),
         delete=(*(item for key, item in objects.items() if key not in stays), *copies),
-        pin=tuple(sorted(key for key, pinned in pins.items() if pinned and key not in kept)),
-        unpin=tuple(sorted(key for key, pinned in pins.items() if not pinned and key in kept)),
+        pin=tuple(objects[key] for key, pinned in sorted(pins.items()) if pinned and key not in kept),
+        unpin=tuple(objects[key] for key, pinned in sorted(pins.items()) if not pinned and key in kept),
         mark=tuple(
             (item, pins[key])
             for key, item in stays.items()

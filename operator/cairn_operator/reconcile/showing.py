@@ -22,8 +22,8 @@ from cairn_operator.reconcile.projection import MAX_PINNED, MAX_SHOWN, Projectio
 from cairn_operator.reconcile.state import World
 from cairn_operator.resources.views import checkpoint_object
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
-from cairn_runtime.model.ids import new_id
 from cairn_runtime.model.values import JSONObject
+from cairn_runtime.store.audits import new_entry
 from cairn_runtime.store.base import Checkpoint, Store
 
 log = logging.getLogger("cairn.showing")
@@ -130,18 +130,19 @@ class Showing:
     async def _pin(self, world: World, store: Store, plan: Projection) -> set[str]:
         """Pin and unpin in the store; answers the ids that are none of this Workflow's checkpoints."""
         refused: set[str] = set()
-        for identity, wanted in [(i, True) for i in plan.pin] + [(i, False) for i in plan.unpin]:
+        for what, item in [*(("pin", item) for item in plan.pin), *(("unpin", item) for item in plan.unpin)]:
             try:
-                if wanted:
-                    await _require_own(store, world.workflow.key, identity)
-                what = "pin" if wanted else "unpin"
-                who = auditing.object_name(world.workflow)
-                await auditing.note(store, who, what, source=identity, act=new_id())
+                row = await _own(store, world.workflow.key, item.checkpoint_id)
+                # An object as it was read is one act: whoever asks anew has changed it.
+                act = f"{item.uid}:{item.resource_version}"
+                who = auditing.asker(world.workflow, item.pinned_by)
+                self.between("audit")
+                await store.audit(new_entry(who, what, act, source=f"{row.run_id}/{row.id}"))
                 self.between(what)
-                await store.pin(identity, pinned=wanted)
+                await store.pin(row.id, pinned=what == "pin")
             except CheckpointNotFound:
-                log.info("pin of a checkpoint that is not there", extra={"checkpoint": identity})
-                refused.add(identity)
+                log.info("pin of a checkpoint that is not there", extra={"checkpoint": item.checkpoint_id})
+                refused.add(item.checkpoint_id)
         return refused
 
     async def _carry_out(self, world: World, plan: Projection, pinned: set[str]) -> None:
@@ -203,9 +204,13 @@ async def _is_own(store: Store, workflow: str, run_id: str) -> bool:
         return False
 
 
-async def _require_own(store: Store, workflow: str, identity: str) -> None:
-    """Raises `CheckpointNotFound`: an object names what is none of its Workflow's checkpoints."""
+async def _own(store: Store, workflow: str, identity: str) -> Checkpoint:
+    """Find a checkpoint of this Workflow.
+
+    Raises:
+        CheckpointNotFound: an object names what is none of them.
+    """
     for row in await store.find_checkpoints(identity):
         if row.id == identity and await _is_own(store, workflow, row.run_id):
-            return
+            return row
     raise CheckpointNotFound(identity)

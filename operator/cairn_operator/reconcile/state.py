@@ -171,6 +171,19 @@ class CreateRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Write into the store's audit what a person asks for, before it is done; the same act is one line."""
+
+    what: str
+    act: str
+    """Which act it is, of all of this kind."""
+    field: tuple[str, ...]
+    """Where in the Workflow they asked: a path as its managed fields write it."""
+    source: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Keep a fork's origin until the fork has a checkpoint of its own."""
 
@@ -226,7 +239,7 @@ class DeleteWorkflow:
 
 
 Action: TypeAlias = (
-    CreateRun | Hold | ReleaseHold | EndRun | Annotate | StartRunner | DeletePod | DeleteWorkflow
+    CreateRun | Note | Hold | ReleaseHold | EndRun | Annotate | StartRunner | DeletePod | DeleteWorkflow
 )
 
 

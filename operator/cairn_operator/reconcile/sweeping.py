@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from sys import intern
 
 from cairn_operator.cluster.errors import ApiError
-from cairn_operator.reconcile import auditing
 from cairn_operator.reconcile.sweep import PATIENCE_SECONDS, Row, Sweep, sweep
 from cairn_runtime.errors import CairnError, RunNotFound
 from cairn_runtime.model.values import JSONObject
+from cairn_runtime.store.audits import new_entry
 from cairn_runtime.store.base import Run, Store
 
 log = logging.getLogger("cairn.sweep")
@@ -93,7 +93,7 @@ class Sweeper:
 
     async def _remove(self, name: str, run_id: str) -> None:
         who = f"operator:{self.installation}"
-        await auditing.note(self.stores[name], who, "delete", source=run_id, act=run_id)
+        await self.stores[name].audit(new_entry(who, "delete", run_id, source=run_id))
         self.between("delete_run")
         try:
             await self.stores[name].delete_run(run_id)

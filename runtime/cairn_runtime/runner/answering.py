@@ -20,7 +20,7 @@ from cairn_runtime.store.base import NewSignal, Run, Signal, Store, Wait
 
 _NAMED = 10
 _NAME = 100
-"""Characters of a signal's name, and of the id of an answer, that the audit keeps."""
+"""Characters of a signal's name that the audit keeps."""
 
 
 def open_approval(run: Run, step: str = "") -> Wait:
@@ -76,7 +76,7 @@ async def send_signal(
 
 async def _send(store: Store, run: Run, what: str, signal: NewSignal) -> Signal:
     act = f"{run.run_id}:{signal.client_id}"
-    await note(store, what, source=run.run_id, target=signal.name[:_NAME], act=act[:_NAME])
+    await note(store, what, source=run.run_id, target=signal.name[:_NAME], act=act)
     return await insist(lambda: store.send(run.run_id, signal), seconds=PATIENCE_SECONDS)
 
 

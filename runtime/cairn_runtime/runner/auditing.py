@@ -13,7 +13,8 @@ import socket
 
 from cairn_runtime.model.ids import new_id
 from cairn_runtime.runner.patience import insist
-from cairn_runtime.store.base import NewEntry, Store
+from cairn_runtime.store.audits import new_entry
+from cairn_runtime.store.base import Store
 
 VARIABLE = "CAIRN_USER"
 _PATIENCE_SECONDS = 5.0
@@ -38,5 +39,5 @@ async def note(store: Store, what: str, *, source: str = "", target: str = "", a
     Raises:
         StoreUnavailable: no answer; what was asked for is not to be done.
     """
-    entry = NewEntry(f"{what}:{act or new_id()}", whoever(), what, source, target)
+    entry = new_entry(whoever(), what, act or new_id(), source=source, target=target)
     await insist(lambda: store.audit(entry), seconds=_PATIENCE_SECONDS)

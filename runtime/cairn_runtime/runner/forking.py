@@ -26,6 +26,7 @@ from cairn_runtime.runner.naming import find_checkpoint, workflow_name
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.session import workflow_of
 from cairn_runtime.runner.starting import PATIENCE_SECONDS, Accepted, end_run, take_run
+from cairn_runtime.store.audits import word_for_a_fork
 from cairn_runtime.store.base import Checkpoint, NewRun, Origin, Outcome, Run, Store
 from cairn_runtime.store.codec import Codec
 
@@ -71,7 +72,8 @@ async def fork_run(store: Store, codec: Codec, request: ForkRequest) -> Run:
     _require_same_workflow(parent, request.mended)
     await check_fork(store, codec, parent, request)
     source = f"{parent.run_id}/{request.checkpoint.id}"
-    await note(store, "resume", source=source, target=child_id, act=child_id)
+    what = word_for_a_fork(request.state_patch)
+    await note(store, what, source=source, target=child_id, act=child_id)
     await insist(lambda: store.hold(request.checkpoint.id, child_id), seconds=PATIENCE_SECONDS)
     parent, request = await _stop_parent(store, parent, request, child_id)
     origin = request.origin

@@ -21,7 +21,7 @@ from cairn_runtime.model.ids import new_id, run_id_for, trace_id_for
 from cairn_runtime.model.threads import RULE, is_thread, labelled_thread
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
-from cairn_runtime.runner.auditing import note
+from cairn_runtime.runner.auditing import note, whoever
 from cairn_runtime.runner.naming import all_runs, run_name, workflow_key
 from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import Fence, NewRun, Outcome, Run, Store
@@ -130,7 +130,8 @@ async def cancel_run(store: Store, run: Run, *, message: str = "") -> Run:
         Superseded: others claimed the run again and again meanwhile.
     """
     if not run.finished:
-        await note(store, "cancel", source=run.run_id, act=run.run_id)
+        # Of each person a line: what one has asked for may not have come off, and another asks again.
+        await note(store, "cancel", source=run.run_id, act=f"{run.run_id}:{whoever()}")
     run, fence = await take_run(store, run)
     if run.finished:
         return run

@@ -19,9 +19,23 @@ import orjson
 
 from cairn_runtime.errors import Fault, InvalidInput
 from cairn_runtime.model.ids import from_wire, to_wire
+from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import GENESIS_HASH, Entry, NewEntry
 
 _MOST = {"id": 128, "who": 256, "what": 64, "source": 512, "target": 512}
+
+
+def new_entry(who: str, what: str, act: str, *, source: str = "", target: str = "") -> NewEntry:
+    """Make a line of an act; the same act is the same line, however long its name."""
+    id_ = f"{what}:{act}"
+    if len(id_) > _MOST["id"]:
+        id_ = f"{what}:{sha256(act.encode()).hexdigest()}"
+    return NewEntry(id_, who[: _MOST["who"]], what, source, target)
+
+
+def word_for_a_fork(state_patch: JSONObject) -> str:
+    """What is asked for where a run goes on from a checkpoint: `resume`, or with another state `patch`."""
+    return "patch" if state_patch else "resume"
 
 
 def check_entry(new: NewEntry) -> None:

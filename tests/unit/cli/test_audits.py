@@ -9,9 +9,12 @@ import pytest
 from tests.unit.cli.builders import waiting_run
 
 from cairn_runtime.model.ids import utc_now
-from cairn_runtime.runner import auditing
+from cairn_runtime.runner import auditing, starting
+from cairn_runtime.runner.answering import send_signal
+from cairn_runtime.runner.forking import ForkRequest, fork_run
 from cairn_runtime.store.audits import following, verify_entries
 from cairn_runtime.store.base import NewEntry
+from cairn_runtime.store.codec import Codec
 
 
 @pytest.fixture
@@ -42,6 +45,74 @@ def test_every_act_of_the_command_line_leaves_a_line(cairn, url, write, lines, m
     assert [what for _, what, _, _ in lines()] == ["pin", "unpin", "prune", "cancel", "delete"]
     assert {who for who, _, _, _ in lines()} == {"ann"}
     assert lines()[-1] == ("ann", "delete", run.run_id, "")
+
+
+def test_each_who_asks_for_an_end_has_a_line(cairn, url, write, lines, monkeypatch):
+    """What one asked for did not come off; the other's wish is not hidden behind that line."""
+    run = write(waiting_run)
+
+    async def refused(store):
+        monkeypatch.setenv("CAIRN_USER", "ann")
+        for _ in range(2):
+            with monkeypatch.context() as patched:
+                patched.setattr(starting, "take_run", _died)
+                with pytest.raises(ConnectionError):
+                    await starting.cancel_run(store, run)
+
+    write(refused)
+    monkeypatch.setenv("CAIRN_USER", "bob")
+    cairn("cancel", run.run_id, "--store", url)
+
+    assert lines() == [("ann", "cancel", run.run_id, ""), ("bob", "cancel", run.run_id, "")]
+
+
+async def _died(*_):
+    raise ConnectionError
+
+
+def test_answers_forks_and_copies_leave_lines(cairn, url, write, lines, tmp_path):
+    """A patch is told from a resume; a copy that is as the file is none of anybody's doing."""
+    run = write(waiting_run)
+    signal = ("signal", run.run_id, "hello", "--store", url)
+    cairn("approve", run.run_id, "--store", url)
+    cairn(*signal)
+    cairn("export", "--all", "-f", "dump.zst", "--store", url)
+    for verb in ("cancel", "release", "delete"):
+        cairn(verb, run.run_id, *(["--yes"] if verb == "delete" else []), "--store", url)
+
+    assert [what for _, what, _, _ in lines()] == ["approve", "signal", "cancel", "release", "delete"]
+    other = f"sqlite:///{tmp_path}/other.db"
+    for _ in range(2):
+        cairn("import", "dump.zst", "--store", other)
+    found = cairn("audit", "--store", other, "-o", "json").document["lines"]
+    assert [(line["what"], line["to"]) for line in found] == [("import", run.run_id)]
+
+
+@pytest.mark.parametrize(("patch", "what"), [({}, "resume"), ({"score": 9}, "patch")])
+def test_a_patch_is_told_from_a_resume(write, patch, what):
+    """Both are forks; only one changes what was computed."""
+
+    async def forked(store):
+        run = await waiting_run(store)
+        head = (await store.checkpoints(run.run_id, limit=1))[0]
+        child = await fork_run(store, Codec(), ForkRequest(head, state_patch=patch))
+        (line,) = await store.audits()
+        assert (line.what, line.source) == (what, f"{run.run_id}/{head.id}")
+        assert line.target == child.run_id
+
+    write(forked)
+
+
+def test_answers_with_long_names_of_their_own_are_two_lines(write):
+    """A caller's id may be longer than a line's, and must not make two answers one."""
+
+    async def sent(store):
+        run = await waiting_run(store)
+        for end in "12":
+            await send_signal(store, run, "hello", None, client_id="c" * 120 + end)
+        assert [line.what for line in await store.audits()] == ["signal", "signal"]
+
+    write(sent)
 
 
 def test_the_table_names_who_and_what(cairn, url, write):

@@ -163,6 +163,8 @@ async def test_the_same_again_writes_nothing(here, there):
 
     assert (again.there, again.runs, again.left) == (back.there, back.runs, back.left) == (1, 0, [])
     assert (await picture(there, writer.run_id), await picture(here, writer.run_id)) == before
+    assert [line.what for line in await there.audits()] == ["import"]
+    assert await here.audits() == []
 
 
 async def test_a_later_export_goes_on_with_a_copy(here, there):
@@ -175,6 +177,7 @@ async def test_a_later_export_goes_on_with_a_copy(here, there):
     report = await bring(there, (await archive(here, writer.run_id))[0])
 
     assert [row.seq for row in await there.read(writer.run_id)] == [1, 2, 5]
+    assert [line.target for line in await there.audits()] == [writer.run_id] * 2
     assert report.checkpoints == 1
     headers = await there.checkpoints(writer.run_id)
     assert not any(f.fault for f in verify_history(headers, await there.gaps(writer.run_id)))

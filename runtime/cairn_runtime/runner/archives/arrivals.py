@@ -25,6 +25,7 @@ from cairn_runtime.errors import (
     InvalidInput,
     KeyMissing,
     PayloadError,
+    RunNotFound,
 )
 from cairn_runtime.model.ids import new_id, to_wire
 from cairn_runtime.model.values import JSONObject
@@ -107,7 +108,10 @@ class Arrival:
 
     async def begin(self) -> None:
         """Make the row, or look at the one that is there."""
-        await note(self._store, "import", target=self.new.run_id, act=self._fence.claim_id)
+        try:
+            await self._ask(lambda: self._store.run(self.new.run_id))
+        except RunNotFound:
+            await self._note()
         self._row = await self._ask(lambda: self._store.import_run(self.new, self._fence))
         self._mine = self._row.fence == self._fence
         self._head, self._hash = self._row.head_seq, self._row.head_hash or GENESIS_HASH
@@ -245,9 +249,14 @@ class Arrival:
             raise HistoryConflict(
                 f"the run that is here is no copy and has {run.head_seq} checkpoints; nothing was changed"
             )
+        await self._note()
         claim_id = self._fence.claim_id
         self._fence = await self._ask(lambda: self._store.claim(run.run_id, run.epoch, claim_id))
         self._mine = True
+
+    async def _note(self) -> None:
+        """Say in the audit that the run is written; nothing is said where a copy is as the file."""
+        await note(self._store, "import", target=self.new.run_id, act=self._fence.claim_id)
 
     async def _end(self, line: EndLine) -> None:
         await self._flush()

@@ -116,6 +116,11 @@ def noted(row: Run, **note: Any) -> Run:
     return run_with(row, annotations={**row.annotations, "attempts": fields})
 
 
+def held(row: Run, number: int = 1) -> Run:
+    """The row with the operator's note that a pause was asked for."""
+    return run_with(row, annotations={**row.annotations, "pauses": {"number": number, "on": True}})
+
+
 def run_with(row: Run, **changes: Any) -> Run:
     """The row, changed."""
     values = {name: getattr(row, name) for name in Run.__dataclass_fields__}

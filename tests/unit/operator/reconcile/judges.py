@@ -13,6 +13,7 @@ from cairn_operator.reconcile.state import (
     DeleteWorkflow,
     EndRun,
     Hold,
+    Note,
     Plan,
     ReleaseHold,
     StartRunner,
@@ -54,7 +55,7 @@ def judge(cluster: Cluster, seen: World, plan: Plan) -> None:
                 assert seen.served, "somebody asked for more"
                 assert cluster.spec.get("ttlAfterFinished")
                 assert (cluster.now - seen.run.updated_at).total_seconds() >= HOUR
-            case Hold() | ReleaseHold() | Annotate():
+            case Note() | Hold() | ReleaseHold() | Annotate():
                 pass
     making = [one for one in plan.actions if isinstance(one, Hold | CreateRun)]
     unknown = seen.origin is not None and seen.origin.checkpoint is None
@@ -62,6 +63,36 @@ def judge(cluster: Cluster, seen: World, plan: Plan) -> None:
     starts = [one for one in plan.actions if isinstance(one, StartRunner)]
     assert len(starts) <= 1
     assert not (making and starts)
+
+
+def judge_asked(cluster: Cluster, seen: World, plan: Plan) -> None:
+    """What a person asked for is in the audit before it is done."""
+    told: list[tuple[str, str]] = []
+    for action in plan.actions:
+        match action:
+            case Note(what, act):
+                told.append(("resume" if what == "patch" else what, act))
+            case Hold(_, child):
+                assert told == [("resume", child)]
+            case EndRun(run_id, _, outcome) if outcome.reason == "Cancelled":
+                assert told == [("cancel", f"{run_id}:annotation")]
+            case EndRun(_, _, outcome) if outcome.reason == "Forked" and cluster.spec.get("resume"):
+                assert told == [("resume", seen.wanted)]
+            case _:
+                pass
+
+
+def judge_lines(cluster: Cluster) -> None:
+    """Each fork and each end on request is one line, and pauses alternate with their ends."""
+    told = [(line.what, line.source or line.target) for line in cluster.lines.values()]
+    for row in cluster.rows.values():
+        if row.run_id in cluster.tainted:
+            continue
+        forks = [what for what in ("resume", "patch") if f"{what}:{row.run_id}" in cluster.lines]
+        assert row.origin is None or forks, "a fork that nobody asked for"
+        assert told.count(("cancel", row.run_id)) <= 1
+        pauses = [what for what, run in told if what in ("pause", "unpause") and run == row.run_id]
+        assert pauses == ["pause", "unpause"] * (len(pauses) // 2) + ["pause"] * (len(pauses) % 2)
 
 
 def judge_start(cluster: Cluster, seen: World, action: StartRunner) -> None:
@@ -180,6 +211,10 @@ def judge_rest(cluster: Cluster, seen: World, plan: Plan) -> None:
         return
     if run is not None and (run.head_seq or run.finished) and run.run_id not in cluster.tainted:
         assert not any(child == run.run_id for _, child in cluster.holds), "an origin is kept for nobody"
+    if run is not None and not run.finished:
+        pauses = run.annotations.get("pauses")
+        on = isinstance(pauses, dict) and pauses["on"]
+        assert on == bool(cluster.spec.get("suspend")), "the audit does not tell whether it is held"
     if run is not None and not cluster.broken:
         policy = cluster.spec.get("deletionPolicy", "Retain")
         assert run.annotations["deletionPolicy"] == policy, "the sweep does not know"

@@ -35,6 +35,7 @@ from cairn_operator.reconcile.state import (
     Ended,
     EndRun,
     Hold,
+    Note,
     Object,
     Origin,
     Plan,
@@ -104,6 +105,8 @@ class Cluster:
     rows: dict[str, Run] = field(default_factory=dict)
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     holds: set[tuple[str, str]] = field(default_factory=set)
+    lines: dict[str, Note] = field(default_factory=dict)
+    """The audit: the same act is one line."""
     signals: list[Signal] = field(default_factory=list)
     pods: dict[str, Attempt] = field(default_factory=dict)
     signs: dict[str, Any] = field(default_factory=dict)
@@ -226,6 +229,9 @@ class Cluster:
                 made = new_row(**fields, annotations=dict(new.annotations), created_at=self.now)
                 assert new.workflow == KEY
                 self.rows.setdefault(new.run_id, made)
+            case Note():
+                self._write()
+                self.lines[f"{action.what}:{action.act}"] = action
             case Hold(checkpoint_id, child):
                 self._write()
                 self.holds.add((checkpoint_id, child))

@@ -17,6 +17,7 @@ from tests.unit.operator.reconcile.builders import (
     checkpoint,
     document,
     ended,
+    held,
     noted,
     parked,
     plan,
@@ -36,6 +37,7 @@ from cairn_operator.reconcile.state import (
     DeleteWorkflow,
     EndRun,
     Hold,
+    Note,
     Origin,
     ReleaseHold,
     StartRunner,
@@ -100,7 +102,8 @@ def test_a_fork_holds_ends_and_only_then_looks_where_to_fork():
     """The old run is ended before the fork is made: until then `latest` may move."""
     seen = world(RESUME, run=started(head_seq=2, head_id="cp-2"), served=False, origin=found())
 
-    hold, end = plan(seen).actions
+    asked_for, hold, end = plan(seen).actions
+    assert asked_for == Note("resume", CHILD, ("f:spec", "f:resume"), f"{RUN}/cp-2", CHILD)
     assert hold == Hold("cp-2", CHILD)
     assert isinstance(end, EndRun)
     assert (end.run_id, end.expected_epoch) == (RUN, 1)
@@ -121,7 +124,8 @@ def test_a_fork_is_made_once_the_old_run_is_over():
     }
     over = started(head_seq=2, head_id="cp-2", phase="Failed", trace_id=trace_id_for(RUN))
 
-    hold, made = plan(world(spec, run=over, served=False, origin=found(over))).actions
+    asked_for, hold, made = plan(world(spec, run=over, served=False, origin=found(over))).actions
+    assert (asked_for.what, asked_for.act) == ("patch", CHILD)
     assert hold == Hold("cp-2", CHILD)
     assert isinstance(made, CreateRun)
     assert made.new.run_id == CHILD
@@ -165,8 +169,11 @@ def test_a_run_from_the_start_takes_the_place_of_the_old_one():
     """It has no origin and holds nothing, and needs the old run ended like any other."""
     spec = {"resume": {"checkpoint": "start", "nonce": "1"}}
 
-    assert kinds(world(spec, run=started(), served=False)) == ["EndRun"]
-    (made,) = plan(world(spec, run=started(phase="Cancelled"), served=False)).actions
+    asked_for = Note("resume", CHILD, ("f:spec", "f:resume"), RUN, CHILD)
+    assert kinds(world(spec, run=started(), served=False)) == ["Note", "EndRun"]
+    told, made = plan(world(spec, run=started(phase="Cancelled"), served=False)).actions
+    assert told == asked_for
+    assert kinds(world(spec, served=False)) == ["CreateRun"]
     assert made.new.origin is None
     assert "held" not in made.new.annotations
 
@@ -514,16 +521,39 @@ def test_a_due_run_whose_runner_parks_again_is_not_started_in_a_loop():
 )
 def test_a_suspended_workflow_starts_nothing(make, row):
     """Whatever else is in the spec."""
-    assert set(kinds(make(SUSPEND, run=row, served=True))) <= {"Annotate"}
+    assert set(kinds(make(SUSPEND, run=row, served=True))) <= {"Note", "Annotate"}
 
 
 def test_suspending_drains_the_runner_once():
     """It is told to go by its own grace period, and not told again."""
-    told = plan(world({"suspend": True}, run=started(), pods=(pod(),))).actions
+    row = held(started())
+    told = plan(world({"suspend": True}, run=row, pods=(pod(),))).actions
 
     assert [(a.name, a.grace_seconds) for a in told] == [(pod().name, None)]
-    assert plan(world({"suspend": True}, run=started(), pods=(pod(deleting=True),))).actions == ()
-    assert kinds(world(SUSPEND, run=started(), pods=(ended(0, word()),))) == ["Annotate"]
+    assert plan(world({"suspend": True}, run=row, pods=(pod(deleting=True),))).actions == ()
+    assert kinds(world(SUSPEND, run=row, pods=(ended(0, word()),))) == ["Annotate"]
+
+
+def test_each_pause_and_its_end_is_told_once():
+    """Before anything is done; numbered in the row, so that a pass that begins again writes the same line."""
+    told, noted_then, *rest = plan(world(SUSPEND, run=started(), pods=(pod(),))).actions
+
+    assert told == Note("pause", f"{RUN}:1", ("f:spec", "f:suspend"), RUN)
+    assert noted_then == Annotate(RUN, {"pauses": {"number": 1, "on": True}})
+    assert [type(action) for action in rest] == [DeletePod]
+    told, noted_then, *rest = plan(world(run=held(started(), 7))).actions
+    assert (told.what, told.act) == ("unpause", f"{RUN}:8")
+    assert noted_then == Annotate(RUN, {"pauses": {"number": 8, "on": False}})
+    assert plan(world(SUSPEND, run=started(phase="Failed"))).actions == ()
+    assert plan(world(run=held(started(phase="Failed")))).actions == ()
+
+
+@pytest.mark.parametrize("note", [None, 7, {}, {"number": -1, "on": True}, {"number": 1.5, "on": 1}])
+def test_a_note_about_pauses_that_is_not_ours_counts_as_none(note):
+    """Another release wrote it, or a person."""
+    row = started(annotations={**run().annotations, "pauses": note})
+
+    assert plan(world(SUSPEND, run=row)).actions[0].act == f"{RUN}:1"
 
 
 # -- cancelling ----------------------------------------------
@@ -547,8 +577,10 @@ def asked(seen, run_id=RUN):
 )
 def test_a_run_whose_end_was_asked_for_ends(seen):
     """Wherever it stands; its pod holds an older epoch then, and goes as a stray."""
-    (end,) = plan(asked(seen)).actions
+    told, end = plan(asked(seen)).actions
 
+    annotation = ("f:metadata", "f:annotations", "f:cairn.dev/cancel")
+    assert told == Note("cancel", f"{RUN}:annotation", annotation, RUN)
     assert isinstance(end, EndRun)
     assert (end.run_id, end.outcome.phase, end.outcome.reason) == (RUN, "Cancelled", "Cancelled")
 
@@ -591,13 +623,14 @@ def test_how_a_drained_runner_ended_is_counted_while_the_workflow_is_suspended()
     def noted_in(seen):
         return plan(seen).actions[0].changes["attempts"]
 
-    note = noted_in(world(SUSPEND, run=started()))
+    row = held(started())
+    note = noted_in(world(SUSPEND, run=row))
 
     assert (note["epoch"], note["cause"]) == (1, "")
-    assert plan(world(SUSPEND, run=noted(started()))).actions == ()
-    assert plan(world(SUSPEND, run=run())).actions == ()
-    assert noted_in(world(SUSPEND, run=started(), pods=(ended(137),)))["restarts"] == 1
-    assert kinds(world(SUSPEND, run=started(), pods=(ended(78, word("RunnerTooOld", "x")),))) == ["EndRun"]
+    assert plan(world(SUSPEND, run=noted(row))).actions == ()
+    assert plan(world(SUSPEND, run=held(run()))).actions == ()
+    assert noted_in(world(SUSPEND, run=row, pods=(ended(137),)))["restarts"] == 1
+    assert kinds(world(SUSPEND, run=row, pods=(ended(78, word("RunnerTooOld", "x")),))) == ["EndRun"]
 
 
 def test_a_finished_workflow_stays_while_a_resume_waits_to_be_served():

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.reconcile.builders import UID, ago, checkpoint, pod, run
 from tests.unit.operator.reconcile.histories import BY_NAME, EVENTS, SPECS
-from tests.unit.operator.reconcile.judges import judge, judge_counts, judge_keys, judge_rest, judge_state
+from tests.unit.operator.reconcile.judges import (
+    judge,
+    judge_asked,
+    judge_counts,
+    judge_keys,
+    judge_lines,
+    judge_rest,
+    judge_state,
+)
 from tests.unit.operator.reconcile.models import ENDS, Attempt, Cluster
 from tests.unit.operator.reconcile.statuses import assert_fits
 
@@ -34,11 +42,13 @@ class Operator:
         """Observe, decide, and act as far as the process lives."""
         seen, plan = self.cluster.decided()
         judge(self.cluster, seen, plan)
+        judge_asked(self.cluster, seen, plan)
         assert_fits(plan.status)
         self.cluster.act(seen, plan, dies_after=dies_after)
         judge_state(self.cluster)
         judge_counts(self.cluster)
         judge_keys(self.cluster)
+        judge_lines(self.cluster)
         return seen, plan
 
     def until_rest(self, number: int) -> None:

@@ -103,7 +103,7 @@ def test_the_lease_lies_in_the_namespace_of_the_pod():
         ("CAIRN_LOG_FORMAT", "xml", "write json or text"),
         ("CAIRN_LOG_LEVEL", "LOUD", "write DEBUG, INFO, WARNING, ERROR or CRITICAL"),
         ("CAIRN_DIE_AT", "create_pod:0", "create_pod:2"),
-        ("CAIRN_DIE_AT", "create_pods", "is not a write; it is one of create_run, hold,"),
+        ("CAIRN_DIE_AT", "create_pods", "is not a write; it is one of audit, create_run,"),
     ],
 )
 def test_a_wrong_variable_is_named_with_what_to_write(name, value, problem):
