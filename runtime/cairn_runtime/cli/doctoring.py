@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 
 from cairn_runtime import __version__
 from cairn_runtime.cli.finding import the_run
@@ -17,7 +17,7 @@ from cairn_runtime.cli.findings import Finding, Level, exit_code, finding_lines,
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.stores import existing_store, store_url
 from cairn_runtime.cli.views.units import age, counted, size, span
-from cairn_runtime.errors import CairnError, CheckpointNotFound, KeyMissing, PayloadError
+from cairn_runtime.errors import CairnError, CheckpointNotFound, KeyMissing, PayloadError, StoreTooNew
 from cairn_runtime.model.ids import short_id, utc_now
 from cairn_runtime.runner.naming import all_runs, workflow_name
 from cairn_runtime.store.base import IMPORTING, Health, Run, Store, Wait
@@ -35,6 +35,8 @@ _LOOKED_AT = 1000
 _HEADS = 50
 """Newest runs whose newest checkpoint is read."""
 _NAMED = 5
+_MINORS_BEFORE = 2
+"""So many minor releases a runner may be behind."""
 
 _MENDS: tuple[tuple[str, str], ...] = (
     (r"not known|translate host name|getaddrinfo|No address|resolution",
@@ -43,7 +45,8 @@ _MENDS: tuple[tuple[str, str], ...] = (
      "nothing listens there: start the server, or mend host and port in the URL"),
     (r"password|authentication|WRONGPASS|NOAUTH|pg_hba",
      "mend user and password in the URL, or let them in on the server"),
-    (r"certificate|SSL|TLS", "mend sslmode and sslrootcert in the URL, or the server's certificate"),
+    (r"certificate|SSL|TLS",
+     "mend sslmode and sslrootcert (Postgres), ca and verify (Redis) in the URL, or the server's certificate"),
     (r"permission|NOPERM|may not|right",
      "give the store's user its rights: docs/howto/use-postgres.md, docs/howto/use-redis.md"),
     (r"timed? ?out|no answer|did not answer",
@@ -77,6 +80,10 @@ async def _store_findings(url: str | None) -> AsyncIterator[Finding]:
 
 def _mend_of(error: CairnError) -> str:
     """What mends a store that cannot be opened; empty where the message itself says it."""
+    if (rule := re.search(r"ACL SETUSER [^(]*", error.message)) is not None:
+        return rule[0].strip()
+    if isinstance(error, StoreTooNew):
+        return "bring this program, or the image that it is in, to the release that changed the store"
     return next((mend for pattern, mend in _MENDS if re.search(pattern, error.message, re.IGNORECASE)), "")
 
 
@@ -123,7 +130,8 @@ async def _content_findings(store: Store, now: datetime) -> AsyncIterator[Findin
         if len(runs) == _LOOKED_AT:
             break
     yield Finding(Level.OK, counted(len(runs), "run") + (", the newest" if len(runs) == _LOOKED_AT else ""))
-    for finding in (*_large(runs), *_stale(runs, now), *_half_imported(runs), *_newer_runners(runs)):
+    looks = (_large(runs), _stale(runs, now), _half_imported(runs), _newer_runners(runs), _old_runners(runs))
+    for finding in chain.from_iterable(looks):
         yield finding
     async for finding in _orphan_holds(store, runs):
         yield finding
@@ -179,6 +187,26 @@ def _newer_runners(runs: Sequence[Run]) -> list[Finding]:
         return []
     text = f"runners of release {', '.join(newer)} write here; this is {__version__}"
     return [Finding(Level.WARNING, text, "bring this program to their release")]
+
+
+def _old_runners(runs: Sequence[Run]) -> list[Finding]:
+    """Runs that go on with a release which nobody has tried with this one."""
+    major, minor, *_ = _version(__version__)
+    oldest = (major, max(minor - _MINORS_BEFORE, 0), 0)
+    old = [run for run in runs if not run.finished and () < _version(run.runner) < oldest]
+    mend = (
+        f"bring its image (spec.image, with a new resume.nonce) to release {__version__}; where none is named,"
+        " its next pod has the operator's"
+    )
+    return [
+        Finding(
+            Level.WARNING,
+            f"{_name(run)} goes on with release {run.runner}; {__version__} works with those from"
+            f" {major}.{oldest[1]} on",
+            mend,
+        )
+        for run in old[:_NAMED]
+    ]
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -237,7 +265,7 @@ def _row_findings(run: Run, now: datetime) -> list[Finding]:
         found.append(Finding(Level.OK, f"claim {run.epoch}, runner {run.runner or 'unknown'}{seen}"))
     found.append(Finding(Level.OK, f"newest checkpoint {run.head_seq}, {size(run.bytes)} written"))
     found += _stale([run], now)
-    found += _newer_runners([run])
+    found += [*_newer_runners([run]), *_old_runners([run])]
     found += [_wait_finding(run, wait, now) for wait in run.waits] if not run.finished else []
     if run.signals_pending:
         found.append(Finding(Level.OK, f"{counted(run.signals_pending, 'signal')} not used yet"))
@@ -246,6 +274,9 @@ def _row_findings(run: Run, now: datetime) -> list[Finding]:
 
 def _next(run: Run) -> str:
     match run.phase:
+        case "Failed" if run.reason == StoreTooNew.reason:
+            newer = f"bring its image to release {__version__} or later"
+            return f"{newer}, then: cairn resume {run.run_id} --from head"
         case "Failed":
             return f"mend the cause, then: cairn resume {run.run_id} --from head"
         case "Cancelled":

@@ -51,6 +51,13 @@ MENDS = {
     "ManifestInvalid": "mend the named fields and apply it again",
     "NameTaken": "a pod of somebody else has the runner's name; delete that, or wait for the next name",
     "Unschedulable": "no node has room: less in spec.pod.resources, or more nodes",
+    "StoreLoginRefused": "mend user and password in the Secret cairn-store-NAME; runs go on by themselves",
+    "StoreUnusable": "the store refuses for good: mend what the message names; cairn doctor looks closer",
+    "RunnerMissing": "install cairn-workflows in spec.image, and name it in the same change with a new resume"
+    " nonce",
+    "RunnerTooOld": "bring spec.image to the operator's release, in the same change with a new resume nonce",
+    "RunnerUnusable": "mend what the message names: the pod's settings, or spec.image; then:"
+    " kubectl cairn resume {name}",
 }
 _PENDING_SECONDS = 60.0
 _LEASE_SECONDS = 120.0
@@ -285,6 +292,7 @@ def workflows_found(workflows: Iterable[Seen], now: datetime) -> list[Finding]:
         elif one.phase == "Failed":
             reason, message = one.why
             mend = f"mend it, then: kubectl cairn resume {one.name} --namespace {one.namespace}"
+            mend = MENDS.get(reason, mend).format(name=one.name)
             found.append(Finding(Level.WARNING, f"{name}: Failed, {reason}: {message}", mend))
         else:
             well += 1

@@ -12,6 +12,7 @@ without reading the row, and put together again where it was lost.
     wires        one connection                faults       what their errors mean here
     inspections  what a server must be like    runs         the row of a run, and writing it
     indexes      all runs; what changed        retention    pins, holds, prunes, deletion
+    rights       what its user may do
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ Texts of the server are repeated, those of our commands never: they may hold val
 
 from __future__ import annotations
 
+import re
 import ssl
 
 from redis import exceptions as driver
@@ -58,8 +59,10 @@ _LOGIN = {
     "WRONGPASS": "user or password are wrong",
 }
 """First word of a reply that may be another one once user and password fit."""
+_NO_RIGHT = "the user may not do this"
+_COMMAND = re.compile(r"permissions to run the '([a-z|_-]+)' command")
+_OF_RIGHTS = re.compile(r"\bNOPERM\b|The user executing the script can't")
 _UNUSABLE = {
-    "NOPERM": "the user may not do this; docs/howto/use-redis.md lists what it needs",
     "WRONGTYPE": "a key of this store holds something else: another program uses the same prefix",
     "CROSSSLOT": "the keys of one run lie in several slots: the run's id holds a brace",
     "NOSCRIPT": "the server forgets scripts at once",
@@ -74,8 +77,8 @@ _KNOWN: tuple[tuple[type[CairnError], dict[str, str]], ...] = (
 _DRIVER: tuple[tuple[type[Exception], type[CairnError], str], ...] = (
     (driver.AuthenticationWrongNumberOfArgsError, StoreLoginRefused, _LOGIN["WRONGPASS"]),
     (driver.AuthenticationError, StoreLoginRefused, _LOGIN["WRONGPASS"]),
-    (driver.AuthorizationError, StoreUnusable, _UNUSABLE["NOPERM"]),
-    (driver.NoPermissionError, StoreUnusable, _UNUSABLE["NOPERM"]),
+    (driver.AuthorizationError, StoreUnusable, _NO_RIGHT),
+    (driver.NoPermissionError, StoreUnusable, _NO_RIGHT),
     (driver.BusyLoadingError, StoreUnavailable, _UNAVAILABLE["LOADING"]),
     (driver.MaxConnectionsError, StoreUnavailable, "too many connections"),
     (driver.ReadOnlyError, StoreUnavailable, _REPLICA),
@@ -91,9 +94,20 @@ _DRIVER: tuple[tuple[type[Exception], type[CairnError], str], ...] = (
 """From the special to the general: redis-py's tree, whose classes overlap."""
 
 
+def _allowing(text: str) -> str:
+    """The ACL rule without which the server refused."""
+    if (command := _COMMAND.search(text)) is not None:
+        return f"ACL SETUSER ... +{command[1]}"
+    if " key" in text:
+        return "ACL SETUSER ... ~cairn:*, or the ?prefix= of the URL"
+    return "cairn doctor names the rule, docs/howto/use-redis.md lists all"
+
+
 def refused(place: str, refusal: Refusal) -> CairnError:
     """Translate an error that the server answered with."""
     code, text = refusal
+    if _OF_RIGHTS.search(f"{code} {text}"):
+        return StoreUnusable(f"{place}: {_NO_RIGHT}: {_allowing(text)} ({text})")
     for kind, known in _KNOWN:
         if code in known:
             return kind(f"{place}: {known[code]} ({text})")
@@ -124,7 +138,8 @@ def fault(place: str, error: BaseException) -> CairnError | None:
             return StoreUnusable(f"{place}: a file that the URL names cannot be read: {cause}")
     for kind, ours, problem in _DRIVER:
         if isinstance(error, kind):
-            return ours(f"{place}: {problem} ({error})")
+            words = f"{problem}: {_allowing(str(error))}" if problem == _NO_RIGHT else problem
+            return ours(f"{place}: {words} ({error})")
     if isinstance(error, TimeoutError | OSError | EOFError):
         return StoreUnavailable(f"{place}: no connection ({str(error) or type(error).__name__})")
     return None

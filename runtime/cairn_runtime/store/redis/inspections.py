@@ -139,10 +139,14 @@ def concerns(server: Server) -> list[Concern]:
     if server.aof is False:
         text = "the server keeps no append-only file: a restart forgets every run"
         found.append(Concern(True, text, "CONFIG SET appendonly yes; CONFIG REWRITE"))
+    if server.aof and server.fsync == "no":
+        text = "nobody syncs the server's append-only file (appendfsync no): if its machine fails, what the"
+        text += " system has not written yet is lost"
+        found.append(Concern(False, text, "CONFIG SET appendfsync everysec; CONFIG REWRITE"))
     if server.aof is None or server.policy is None:
         text = "it cannot be seen whether the server keeps what it is given"
         found.append(Concern(False, text, "let the user of the URL call INFO: ACL SETUSER ... +info"))
-    if server.limit_bytes is None:
+    if server.used_bytes is not None and server.limit_bytes is None:
         text = "maxmemory is not set: the system ends the server when the machine's memory is used up"
         found.append(Concern(False, text, "CONFIG SET maxmemory 2gb, or what there is; CONFIG REWRITE"))
     return found

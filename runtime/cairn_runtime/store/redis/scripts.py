@@ -43,13 +43,13 @@ class Script:
     """One Lua script, packed as far as it can be."""
 
     def __init__(self, name: str) -> None:
-        source = _source(name)
-        if "settle(" in source:
-            source = _source("settle") + source
-        digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+        text = source(name)
+        if "settle(" in text:
+            text = source("settle") + text
+        digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
         count = packed([len(PARTS)])
-        self._on_run = packed(["EVALSHA", digest]) + count, packed(["EVAL", source]) + count
-        self._on_key = packed(["EVALSHA", digest, 1]), packed(["EVAL", source, 1])
+        self._on_run = packed(["EVALSHA", digest]) + count, packed(["EVAL", text]) + count
+        self._on_key = packed(["EVALSHA", digest, 1]), packed(["EVAL", text, 1])
 
     def on(self, run: RunKeys, *arguments: Argument) -> Call:
         """The call on a run's keys."""
@@ -67,5 +67,6 @@ def script(name: str) -> Script:
     return Script(name)
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """The text of a Lua file."""
     return (resources.files("cairn_runtime.store") / "lua" / f"{name}.lua").read_text("utf-8")

@@ -69,6 +69,7 @@ from cairn_runtime.store.redis.records import (
 )
 from cairn_runtime.store.redis.replies import Argument, Reply, command
 from cairn_runtime.store.redis.retention import RedisRetention, gaps_text, reading, speaking
+from cairn_runtime.store.redis.rights import rights
 from cairn_runtime.store.redis.scripts import script
 from cairn_runtime.store.rows import (
     absent,
@@ -155,7 +156,12 @@ class RedisStore(RedisRetention):
         begin = time.perf_counter()
         await self._nodes.ask(self._keys.store, command("HGET", self._keys.store, "schema"))
         latency = time.perf_counter() - begin
-        servers = [await inspect(node, self._address) for node in self._nodes.masters()]
+        nodes = self._nodes.masters()
+        servers = [await inspect(node, self._address) for node in nodes]
+        found = [concern for server in servers for concern in concerns(server)]
+        for node in nodes:
+            user = self._address.user or "default"
+            found += await rights(node, self._keys, user, clustered=self._nodes.clustered)
         used = [server.used_bytes for server in servers if server.used_bytes is not None]
         free = [
             max(server.limit_bytes - server.used_bytes, 0)
@@ -173,7 +179,7 @@ class RedisStore(RedisRetention):
             sum(free) if free else None,
             self._server.name,
             moment_of(int(seconds) * 1_000_000 + int(microseconds)),
-            tuple({concern: None for server in servers for concern in concerns(server)}),
+            tuple(dict.fromkeys(found)),
         )
 
     # -- runs ----------------------------------------------
