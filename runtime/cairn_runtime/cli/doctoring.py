@@ -46,7 +46,7 @@ _MENDS: tuple[tuple[str, str], ...] = (
     (r"password|authentication|WRONGPASS|NOAUTH|pg_hba",
      "mend user and password in the URL, or let them in on the server"),
     (r"certificate|SSL|TLS",
-     "mend sslmode and sslrootcert (Postgres), ca and verify (Redis) in the URL, or the server's certificate"),
+     "mend the server's certificate; in the URL sslmode and sslrootcert (Postgres), ca and verify (Redis)"),
     (r"permission|NOPERM|may not|right",
      "give the store's user its rights: docs/howto/use-postgres.md, docs/howto/use-redis.md"),
     (r"timed? ?out|no answer|did not answer",
@@ -195,8 +195,8 @@ def _old_runners(runs: Sequence[Run]) -> list[Finding]:
     oldest = (major, max(minor - _MINORS_BEFORE, 0), 0)
     old = [run for run in runs if not run.finished and () < _version(run.runner) < oldest]
     mend = (
-        f"bring its image (spec.image, with a new resume.nonce) to release {__version__}; where none is named,"
-        " its next pod has the operator's"
+        f"bring its image (spec.image, with a new resume.nonce) to release {__version__};"
+        " where none is named, its next pod has the operator's"
     )
     return [
         Finding(
