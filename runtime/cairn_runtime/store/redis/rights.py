@@ -34,7 +34,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Without one of these calls fail; KEY stands for one of the store's. What a connection begins with is not
 here: without that the store is not opened, and the server's answer names it."""
-_CLUSTERED = {"@connection": ("ASKING",), "cluster|slots": ("CLUSTER SLOTS",)}
+_CLUSTERED: dict[str, tuple[str, ...]] = {"@connection": ("ASKING",), "cluster|slots": ("CLUSTER SLOTS",)}
 _HELPFUL = {
     "INFO": ("info", "it cannot be seen how full the server is"),
     "CONFIG GET x": ("config|get", "it cannot be seen how often the server syncs its append-only file"),
@@ -55,9 +55,9 @@ async def rights(node: Node, keys: Keys, user: str, *, clustered: bool) -> list[
     names = _names(keys)
     wanted = needed(clustered=clustered)
     # A script's own keys are judged as every script's are: read and written.
-    calls = [("EVAL", "s", "1", name) for name in names]
-    calls += [tuple(names[0] if word == "KEY" else word for word in call.split(" ")) for _, call in wanted]
-    calls += [tuple(call.split(" ")) for call in _HELPFUL]
+    calls = [["EVAL", "s", "1", name] for name in names]
+    calls += [[names[0] if word == "KEY" else word for word in call.split(" ")] for _, call in wanted]
+    calls += [call.split(" ") for call in _HELPFUL]
     (reply,) = await node.ask("read", command("EVAL", source("rights"), 0, orjson.dumps(calls)), 1)
     if isinstance(reply, Refusal):
         return [_lacking(user, ["EVAL"], ["+@scripting"])] if reply.code == "NOPERM" else []
