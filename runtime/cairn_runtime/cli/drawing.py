@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from cairn_runtime.cli.manifests import check_file
-from cairn_runtime.cli.outputs import Format, Output, write
-from cairn_runtime.cli.verbs.checking import Drawing
+from cairn_runtime.cli.outputs import Drawing, Format, Output, write
 from cairn_runtime.cli.verbs.finishing import finish
 from cairn_runtime.cli.views.pictures import Box, Picture, boxes_of, picture, picture_document
 from cairn_runtime.errors import EXIT_DONE, Fault, InvalidInput

@@ -31,6 +31,16 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
+class Drawing(StrEnum):
+    """How a graph is drawn."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+    SVG = "svg"
+    JSON = "json"
+    YAML = "yaml"
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One verb's answer: its format, and what is known about who reads it."""

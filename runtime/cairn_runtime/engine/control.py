@@ -26,20 +26,19 @@ import orjson
 from cairn_runtime.engine.apply import Event
 from cairn_runtime.engine.counting import count_events
 from cairn_runtime.engine.frontier import RunState
-from cairn_runtime.errors import StoreError
 from cairn_runtime.model.ids import new_id, task_key
 from cairn_runtime.model.metrics import RunMetrics, read_metrics
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.store.base import GENESIS_HASH, Beat, Checkpoint, Fence, Outcome, Run, Signal, Store
 from cairn_runtime.store.chain import SKIPS, sealed
 from cairn_runtime.store.codec import FORMAT_VERSION, SALT_BYTES, Codec
+from cairn_runtime.store.patience import insist
 
 log = logging.getLogger("cairn.control")
 
 SNAPSHOT_FLOOR_BYTES = 64 * 1024
 """Deltas below this are never worth a snapshot."""
 SLOW_SAVE_SECONDS = 0.1
-_FIRST_DELAY, _LONGEST_DELAY = 0.05, 2.0
 _T = TypeVar("_T")
 
 
@@ -200,9 +199,10 @@ class Control:
         started = time.monotonic()
         write_id = batch[0].write_id if batch else new_id()
         head = self.saved_seq
-        await self._insist(
+        await insist(
             lambda: self.store.commit(self.run_id, self.fence, head, write_id, batch, outcome),
-            self._count_failure if batch else None,
+            seconds=self.patience_seconds,
+            on_failure=self._count_failure if batch else None,
         )
         self.saved_seq += len(batch)
         took = time.monotonic() - started
@@ -219,38 +219,17 @@ class Control:
     async def put_progress(self, task: str, value: JSONValue) -> None:
         """Keep a task's progress; what the task stands on must be saved before. Raises like `save`."""
         data = self.codec.lock_progress(self.run_id, task, orjson.dumps(value))
-        await self._insist(lambda: self.store.put_progress(self.run_id, self.fence, task, data))
+        await self._ask(lambda: self.store.put_progress(self.run_id, self.fence, task, data))
 
     async def look(self) -> tuple[Beat, list[Signal]]:
         """Ask for the store's time, then for the signals: one sent later has a later time. Raises like
         `save`.
         """
-        beat = await self._insist(lambda: self.store.heartbeat(self.run_id, self.fence))
-        return beat, await self._insist(lambda: self.store.signals(self.run_id))
+        beat = await self._ask(lambda: self.store.heartbeat(self.run_id, self.fence))
+        return beat, await self._ask(lambda: self.store.signals(self.run_id))
 
-    async def _insist(
-        self, call: Callable[[], Awaitable[_T]], on_failure: Callable[[], None] | None = None
-    ) -> _T:
-        """Repeat a call that may be answered later, with growing pauses, until the patience is over.
-
-        `on_failure` is called for each time that it was not.
-        """
-        give_up, delay = 0.0, _FIRST_DELAY
-        while True:
-            try:
-                return await call()
-            except StoreError as error:
-                if not error.retryable:
-                    raise
-                if on_failure is not None:
-                    on_failure()
-                now = time.monotonic()
-                give_up = give_up or now + self.patience_seconds
-                if now + delay > give_up:
-                    raise
-                log.warning("store did not answer", extra={"error": error.message, "retry_seconds": delay})
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
+    async def _ask(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        return await insist(call, seconds=self.patience_seconds)
 
 
 def _facts(batch: list[Checkpoint]) -> dict[str, object]:

@@ -14,9 +14,9 @@ from cairn_runtime.model.ids import new_id, short_id, to_wire, utc_now
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.naming import workflow_name
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.starting import PATIENCE_SECONDS
 from cairn_runtime.store.base import NewSignal, Run, Signal, Store, Wait
+from cairn_runtime.store.patience import insist
 
 _NAMED = 10
 _NAME = 100

@@ -16,7 +16,6 @@ from contextlib import suppress
 from cairn_runtime.engine.loop import Ending
 from cairn_runtime.errors import CairnError, StoreUnavailable, Superseded
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.session import AlreadyOver, Session, SessionSettings, open_session
 from cairn_runtime.runner.starting import fail_run
 from cairn_runtime.runner.tidying import Tidying
@@ -25,6 +24,7 @@ from cairn_runtime.runner.verdicts import verdict
 from cairn_runtime.store.base import Fence, Store
 from cairn_runtime.store.codec import Codec
 from cairn_runtime.store.keys import codec_from_environment
+from cairn_runtime.store.patience import insist
 from cairn_runtime.store.retention import Policy
 
 log = logging.getLogger("cairn.attempt")

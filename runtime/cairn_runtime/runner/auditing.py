@@ -12,9 +12,9 @@ import os
 import socket
 
 from cairn_runtime.model.ids import new_id
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.audits import new_entry
 from cairn_runtime.store.base import Store
+from cairn_runtime.store.patience import insist
 
 VARIABLE = "CAIRN_USER"
 _PATIENCE_SECONDS = 5.0

@@ -23,12 +23,12 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.naming import find_checkpoint, workflow_name
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.session import workflow_of
 from cairn_runtime.runner.starting import PATIENCE_SECONDS, Accepted, end_run, take_run
 from cairn_runtime.store.audits import word_for_a_fork
 from cairn_runtime.store.base import Checkpoint, NewRun, Origin, Outcome, Run, Store
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.patience import insist
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from typing import TypeVar
 
 from cairn_runtime.errors import CheckpointNotFound, Fault, PayloadError, RunNotFound, SettingsInvalid
 from cairn_runtime.runner.naming import all_runs
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import Checkpoint, Store, Swap
 from cairn_runtime.store.codec import Codec
 from cairn_runtime.store.keys import VARIABLE
+from cairn_runtime.store.patience import insist
 
 PATIENCE_SECONDS = 30.0
 _PAGE = 200

@@ -23,8 +23,8 @@ from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.runner.auditing import note, whoever
 from cairn_runtime.runner.naming import all_runs, run_name, workflow_key
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import Fence, NewRun, Outcome, Run, Store
+from cairn_runtime.store.patience import insist
 
 log = logging.getLogger("cairn.starting")
 

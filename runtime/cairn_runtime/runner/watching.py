@@ -26,10 +26,10 @@ from cairn_runtime.model.workflow import Restart
 from cairn_runtime.runner.announcements import Notice, Say
 from cairn_runtime.runner.forking import release_hold
 from cairn_runtime.runner.moves import End, Exit, Facts, Fail, Sleep, Start, Tally, is_due, next_move
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.runner.starting import claim_run, fail_run
 from cairn_runtime.runner.stopping import SIGNALS
 from cairn_runtime.store.base import Fence, Run, Store
+from cairn_runtime.store.patience import insist
 
 GLANCE_SECONDS = 1.0
 """How often a sleeping run's row is looked at for signals."""

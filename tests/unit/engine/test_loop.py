@@ -167,7 +167,7 @@ async def test_an_unanswered_commit_is_sent_again_byte_for_byte(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same checkpoints under the same write_id: nothing is written twice, nothing is rebatched."""
-    monkeypatch.setattr("cairn_runtime.engine.control._FIRST_DELAY", 0.0)
+    monkeypatch.setattr("cairn_runtime.store.patience.FIRST_DELAY_SECONDS", 0.0)
     losing = Losing(store)
     lab = Lab(losing, CHAIN, each(one), state=COUNTER)
 

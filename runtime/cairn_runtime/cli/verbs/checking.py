@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from cairn_runtime.cli.options import DebugOption, OptionalWho, OutputOption, StoreOption
-from cairn_runtime.cli.outputs import Format, Output
+from cairn_runtime.cli.outputs import Drawing, Format, Output
 from cairn_runtime.cli.verbs.finishing import finish
-
-
-class Drawing(StrEnum):
-    """How a graph is drawn."""
-
-    TEXT = "text"
-    MERMAID = "mermaid"
-    SVG = "svg"
-    JSON = "json"
-    YAML = "yaml"
 
 
 def validate(

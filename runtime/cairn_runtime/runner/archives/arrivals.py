@@ -39,7 +39,6 @@ from cairn_runtime.runner.archives.lines import (
     new_of,
 )
 from cairn_runtime.runner.auditing import note
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import (
     FINISHED,
     GENESIS_HASH,
@@ -53,6 +52,7 @@ from cairn_runtime.store.base import (
 )
 from cairn_runtime.store.chain import is_sealed, skips_of
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.patience import insist
 
 _T = TypeVar("_T")
 IMPORTED = "Imported"

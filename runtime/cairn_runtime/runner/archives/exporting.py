@@ -18,9 +18,9 @@ from cairn_runtime.errors import CairnError, StoreUnavailable
 from cairn_runtime.model.ids import utc_now
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.runner.archives.lines import checkpoint_out, header_of, run_out, write_line
-from cairn_runtime.runner.patience import insist
 from cairn_runtime.store.base import GENESIS_HASH, Checkpoint, Gap, Run, Store
 from cairn_runtime.store.chain import is_sealed, skips_of
+from cairn_runtime.store.patience import insist
 
 _T = TypeVar("_T")
 PATIENCE_SECONDS = 60.0

@@ -15,26 +15,35 @@ from typing import TypeVar
 
 from cairn_runtime.errors import StoreError
 
-log = logging.getLogger("cairn.runner")
+log = logging.getLogger("cairn.store")
 
-FIRST_DELAY_SECONDS = 0.05
-LONGEST_DELAY_SECONDS = 2.0
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.05, 2.0
 _T = TypeVar("_T")
 
 
-async def insist(call: Callable[[], Awaitable[_T]], *, seconds: float) -> _T:
+async def insist(
+    call: Callable[[], Awaitable[_T]], *, seconds: float, on_failure: Callable[[], None] | None = None
+) -> _T:
     """Repeat a call that got no answer, with growing pauses, until the time is over.
+
+    The time begins with the first call that failed: one that was slow and failed at last has used none of it.
+    `on_failure` is called for each call that got no answer.
 
     Raises:
         StoreUnavailable: no answer within the time; whatever else the call raises.
     """
-    give_up = time.monotonic() + seconds
-    delay = FIRST_DELAY_SECONDS
+    give_up, delay = 0.0, FIRST_DELAY_SECONDS
     while True:
         try:
             return await call()
         except StoreError as error:
-            if not error.retryable or time.monotonic() + delay > give_up:
+            if not error.retryable:
+                raise
+            if on_failure is not None:
+                on_failure()
+            now = time.monotonic()
+            give_up = give_up or now + seconds
+            if now + delay > give_up:
                 raise
             log.warning("store did not answer", extra={"error": error.message, "retry_seconds": delay})
         await asyncio.sleep(delay)
