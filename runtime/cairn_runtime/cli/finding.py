@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from cairn_runtime.errors import RunNotFound
+from cairn_runtime.errors import InvalidInput, RunNotFound
 from cairn_runtime.runner.naming import all_runs, find_checkpoint, find_run, workflow_name
 from cairn_runtime.store.base import Checkpoint, Run, Store
 
@@ -20,8 +20,9 @@ async def the_run(store: Store, text: str) -> Run:
 
     Raises:
         RunNotFound: none; with the nearest name.
-        InvalidInput: several.
+        InvalidInput: several, or the address of a store.
     """
+    refuse_url(text)
     try:
         return await find_run(store, text)
     except RunNotFound as error:
@@ -50,12 +51,23 @@ async def the_checkpoint(store: Store, text: str, run: Run | None = None) -> Che
 
     Raises:
         CheckpointNotFound, RunNotFound: none.
-        InvalidInput: several.
+        InvalidInput: several, or the address of a store.
     """
+    refuse_url(text)
     before, slash, last = text.rpartition("/")
     if slash:
         return await find_checkpoint(store, last, await the_run(store, before))
     return await find_checkpoint(store, text, run)
+
+
+def refuse_url(text: str) -> None:
+    """Refuse the address of a store where a run is named; it is not repeated, a password may stand in it.
+
+    Raises:
+        InvalidInput: it is one.
+    """
+    if "://" in text:
+        raise InvalidInput("the address of a store is given by --store URL, or in CAIRN_STORE_URL")
 
 
 async def workflow_names(store: Store) -> list[str]:

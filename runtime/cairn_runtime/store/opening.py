@@ -44,9 +44,20 @@ _FORMS = (
     "sqlite:////absolute/path.db, file:///absolute/folder or memory:"
 )
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
-# To the last @, so that a password with a stray / or ? in it is covered as well.
-_PASSWORD = re.compile(r"(://[^:/?#@]*:).*@", re.DOTALL)
-_SECRET_OPTION = re.compile(r"([?&](?:[^=&#]*(?:pass|secret|token|key)[^=&#]*)=)[^&#]*", re.IGNORECASE)
+# From the first colon to the last @, so that a password with a stray / or ? in it is covered as well, and so
+# is a URL that lacks its slashes or its scheme. In a path colons and @ are what they are.
+_PASSWORD = re.compile(
+    r"\A(?!(?:sqlite|file):///)((?>(?:[a-z][a-z0-9+.-]*:/+)?)[^:@]*:).*@", re.DOTALL | re.IGNORECASE
+)
+# A user and a password, and the rest was forgotten; what can be a port is one.
+_WITHOUT_HOST = re.compile(
+    r"\A([a-z][a-z0-9+.-]*://[^:/?#@\[]*:)(?!\d{0,5}(?:[/?#,]|\Z))[^@]*\Z", re.IGNORECASE
+)
+# One word before the host of a Redis is a password, most often: a user alone cannot log in.
+_ONE_WORD = re.compile(r"\A(redis[a-z+]*:/+)[^:/?#@]+@(?!.*[?&]passfile=)", re.IGNORECASE)
+_SECRET = re.compile(r"pass(?!file)|pwd|secret|token|key", re.IGNORECASE)
+# As libpq takes it too: host=... password='...'
+_PAIR = re.compile(rf"(?<![^\s])(\w*(?:{_SECRET.pattern})\w*\s*=\s*)('[^']*'|\S*)", re.IGNORECASE)
 
 Factory: TypeAlias = Callable[["StoreUrl"], Store]
 
@@ -118,8 +129,10 @@ def parse_store_url(url: str) -> StoreUrl:
         raise StoreUrlInvalid([Fault(safe, f"not a store's URL; write {_FORMS}")])
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise StoreUrlInvalid([Fault(safe, f"not a URL ({error}); write {_FORMS}")]) from None
+    except ValueError:
+        # Its words quote what stands there, which may be half a password.
+        text = "brackets and signs like them have no place there; in a password write them as %-escapes"
+        raise StoreUrlInvalid([Fault(safe, f"not a URL: {text}; write {_FORMS}")]) from None
     if parts.fragment:
         raise StoreUrlInvalid([Fault(safe, 'a "#" has no meaning here; write it as %23')])
     path = unquote(parts.path)
@@ -130,7 +143,23 @@ def parse_store_url(url: str) -> StoreUrl:
 
 def safe_url(url: str) -> str:
     """Return the URL without any password, whatever it looks like otherwise."""
-    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1***@", url))
+    for pattern, instead in (
+        (_PAIR, r"\1***"),
+        (_PASSWORD, r"\1***@"),
+        (_WITHOUT_HOST, r"\1***"),
+        (_ONE_WORD, r"\1***@"),
+    ):
+        url = pattern.sub(instead, url)
+    address, mark, query = url.partition("?")
+    return address + mark + "&".join(_safe_option(option) for option in query.split("&"))
+
+
+def _safe_option(option: str) -> str:
+    """An option without its value, where that is secret; what is no option may be the rest of a password."""
+    name, equals, _ = option.partition("=")
+    if equals:
+        return f"{name}=***" if _SECRET.search(unquote(name)) else option
+    return "***" if option else ""
 
 
 def timeout_option(url: StoreUrl, *, default: str = "5s") -> float:
@@ -153,6 +182,8 @@ def schemes() -> list[str]:
 def _options(parts: SplitResult, safe: str) -> dict[str, str]:
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     options = dict(pairs)
+    if any(option and "=" not in option for option in parts.query.split("&")):
+        raise StoreUrlInvalid([Fault(safe, "an option is NAME=VALUE; elsewhere write ? as %3F and & as %26")])
     if len(options) != len(pairs):
         raise StoreUrlInvalid([Fault(safe, "an option stands in the URL twice")])
     return options
