@@ -66,12 +66,13 @@ def cairn(*args: str, cwd: Path, **more: str) -> Said:
 
 
 @contextmanager
-def running(*args: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def running(*args: str, cwd: Path, stdin: int | None = None) -> Iterator[subprocess.Popen[str]]:
     """Start `cairn` and let it run; it is gone afterwards, whatever happened."""
     with subprocess.Popen(
         [*CAIRN, *args],
         cwd=cwd,
         env=environment(),
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -2,7 +2,9 @@
 
     lines       one line of the file and what it stands for; checks everything that is read
     exporting   a store's runs as lines
-    importing   lines as a store's runs, proved while they come
+    reading     lines as an archive: header, trailer, the digest of all
+    ahead       reading on a thread of its own
+    importing   lines as a store's runs, proved while they come; `arrivals` is one of them
     files       compressing, bounded reading, names with a date
 
 Format 1: JSON lines in zstd frames (plain lines are read too). First a header, then for each run

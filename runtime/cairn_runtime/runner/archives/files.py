@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import zstandard
 
@@ -78,7 +78,8 @@ def opened(path: str) -> Iterator[Iterator[bytes]]:
         InvalidInput: while reading: it is damaged, or no archive.
     """
     if path == STANDARD:
-        yield _lines(cast("io.BufferedReader", sys.stdin.buffer))
+        # Not `sys.stdin`, whose lock the end of the process waits for: a thread may still be reading.
+        yield _lines(open(sys.stdin.fileno(), "rb", closefd=False))  # noqa: SIM115 - see above
         return
     with Path(path).open("rb") as file:
         yield _lines(file)

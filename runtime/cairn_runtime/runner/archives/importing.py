@@ -1,39 +1,27 @@
-"""Lines as a store's runs: what the file as a whole must be, and what happens where a run is not.
+"""Lines as a store's runs: which run a line belongs to, and what happens where a run is not what it must be.
 
 One bad run ends with a word in the report, and the next one follows; `arrivals` says what becomes of each.
-A file whose end is missing or wrong is no export, however much of it was imported before that was seen.
+Lines are read and checked on a thread of their own, while those before them are proved and written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-from hashlib import sha256
+from collections.abc import Iterable
 
-from cairn_runtime.errors import (
-    CairnError,
-    Fault,
-    FormatUnknown,
-    InvalidInput,
-    StoreUnavailable,
-)
-from cairn_runtime.runner.archives.arrivals import Arrival, Wishes, aside
+from cairn_runtime.errors import CairnError, Fault, InvalidInput, StoreUnavailable
+from cairn_runtime.runner.archives.ahead import ahead
+from cairn_runtime.runner.archives.arrivals import Arrival, Wishes
 from cairn_runtime.runner.archives.exporting import Left, Report
 from cairn_runtime.runner.archives.lines import (
-    VERSION,
     CheckpointLine,
     EndLine,
     GapLine,
-    Header,
     LeftLine,
     Line,
     RunLine,
-    Trailer,
-    read_line,
 )
-from cairn_runtime.store.base import (
-    Store,
-)
+from cairn_runtime.runner.archives.reading import whole
+from cairn_runtime.store.base import Store
 from cairn_runtime.store.codec import Codec
 
 
@@ -45,7 +33,6 @@ class Importer:
         self._store = store
         self._codec = codec
         self._wishes = wishes
-        self._digest = sha256()
         self._arrival: Arrival | None = None
         self._skipping = False
         """Whether lines are passed over until the next run begins."""
@@ -58,55 +45,17 @@ class Importer:
             FormatUnknown: a newer release wrote it.
             StoreUnavailable: the store does not answer any more; the same again goes on.
         """
-        numbered = enumerate(lines, 1)
-        self._begin(numbered)
         try:
-            for number, raw in numbered:
-                line = await aside(partial(self._read, raw, number), len(raw))
-                if isinstance(line, Trailer):
-                    self._finish(line, numbered)
-                    return self.report
-                if isinstance(line, InvalidInput):
-                    await self._lose(line)
-                else:
-                    await self._take(line)
+            async with ahead(whole(lines)) as items:
+                async for line in items:
+                    if isinstance(line, InvalidInput):
+                        await self._lose(line)
+                    else:
+                        await self._take(line)
         finally:
             if self._arrival is not None:
                 await self._arrival.abandon()
-        raise InvalidInput(
-            [Fault("", "the file was cut short: its trailer is missing; import it again, whole")]
-        )
-
-    def _read(self, raw: bytes, number: int) -> Line | InvalidInput:
-        """Read a line and count it into the digest; one that is none is answered as what is wrong with it."""
-        try:
-            line: Line | InvalidInput = read_line(raw, number)
-        except InvalidInput as error:
-            line = error
-        if not isinstance(line, Trailer):
-            self._digest.update(raw)
-        return line
-
-    def _begin(self, numbered: Iterator[tuple[int, bytes]]) -> None:
-        _, raw = next(numbered, (1, b""))
-        if not raw:
-            raise InvalidInput([Fault("", "the file is empty, or was cut short at its beginning")])
-        header = read_line(raw, 1)
-        if not isinstance(header, Header):
-            raise InvalidInput([Fault("line 1", "is no header of an export")])
-        if header.version > VERSION:
-            raise FormatUnknown(
-                f"the export has version {header.version}; this release reads up to {VERSION}"
-            )
-        self._digest.update(raw)
-
-    def _finish(self, trailer: Trailer, rest: Iterator[tuple[int, bytes]]) -> None:
-        if trailer.sha256 != self._digest.hexdigest():
-            raise InvalidInput(
-                [Fault("trailer", "the file is not what was exported: its SHA-256 does not match")]
-            )
-        if next(rest, None) is not None:
-            raise InvalidInput([Fault("trailer", "something follows the end of the export")])
+        return self.report
 
     async def _take(self, line: Line) -> None:
         if isinstance(line, RunLine):

@@ -7,7 +7,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
@@ -34,12 +34,6 @@ def _moment(value: object) -> datetime:
     return from_wire(value)
 
 
-def _bytes(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError("is no base64 text")  # noqa: TRY004 - pydantic collects ValueError
-    return b64decode(value, validate=True)
-
-
 def _document(value: dict[str, Any]) -> dict[str, Any]:
     """Refuse what no store could write: nested too deeply, or too large."""
     try:
@@ -58,7 +52,8 @@ _Words: TypeAlias = Annotated[str, Field(max_length=65536)]
 _Seq: TypeAlias = Annotated[int, Field(ge=1, le=MAX_SEQ)]
 _Count: TypeAlias = Annotated[int, Field(ge=0, le=2**62)]
 _Moment: TypeAlias = Annotated[datetime, PlainValidator(_moment)]
-_Bytes: TypeAlias = Annotated[bytes, PlainValidator(_bytes)]
+_Bytes: TypeAlias = Annotated[bytes, Field(strict=False)]
+"""Base64 text, read by pydantic: more than twice as fast as Python's own."""
 _Document: TypeAlias = Annotated[dict[str, Any], AfterValidator(_document)]
 
 
@@ -66,7 +61,13 @@ class Line(BaseModel):
     """What all lines share."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, strict=True
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        strict=True,
+        # Of text in Python too, despite its name.
+        val_json_bytes="base64",
     )
 
 
