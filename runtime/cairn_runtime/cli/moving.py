@@ -21,7 +21,14 @@ from cairn_runtime.model.ids import short_id
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.runner.archives.arrivals import Wishes
 from cairn_runtime.runner.archives.exporting import Exporter, Left, Report
-from cairn_runtime.runner.archives.files import STANDARD, SUFFIX, dated_name, opened, written
+from cairn_runtime.runner.archives.files import (
+    STANDARD,
+    SUFFIX,
+    dated_name,
+    opened,
+    remove_broken_off,
+    written,
+)
 from cairn_runtime.runner.archives.importing import Importer
 from cairn_runtime.runner.naming import all_runs, workflow_name
 from cairn_runtime.store.base import Run, Store
@@ -39,13 +46,16 @@ async def export_runs(
         name, runs = await _chosen(store, who)
         path = _path(file, dated_name(name or parse_store_url(store_url(url)).scheme, output.now))
         exporter = Exporter(store, __version__)
+        if keep and path != STANDARD:
+            remove_broken_off(Path(path).parent)
         try:
             with written(path) as stream:
                 async for line in exporter.lines(runs):
                     stream.write(line)
         except OSError as error:
             refuse("--file", f"{path}: {error.strerror or error}")
-    if keep and path != STANDARD:
+    # What is empty or lacks something is no reason to let go of what is older and whole.
+    if keep and path != STANDARD and exporter.report.runs and not exporter.report.left:
         _keep_newest(Path(path), keep)
     _tell(output, "exported", "to", path, exporter.report)
     return _exit_code(exporter.report)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import pytest
 from tests.unit.cli.builders import waiting_run
+from tests.unit.cli.test_proving import SEQ, spoil
 
 
 def test_all_runs_go_into_a_file_with_the_date_and_come_back(cairn, url, write, tmp_path):
@@ -48,6 +51,47 @@ def test_older_files_of_the_same_name_go(cairn, url, write, tmp_path):
     assert len(left) == 3
     assert others[3] in left
     assert (tmp_path / "notes").exists()
+
+
+OLDER = [f"cairn-sqlite-2026-01-0{day}T030000Z.cairn.zst" for day in range(1, 4)]
+
+
+def test_no_older_file_goes_for_one_that_lacks_something(cairn, url, write, tmp_path):
+    """Night after night a damaged store would push out every dump that was whole."""
+    write(waiting_run)
+    for name in OLDER:
+        (tmp_path / name).write_bytes(b"")
+    spoil(url, f"DELETE FROM checkpoints WHERE {SEQ} = 2")
+
+    said = cairn("export", "--all", "--keep", "1", "-f", f"{tmp_path}/", "--store", url)
+
+    assert (said.code, "left behind: 1" in said.out) == (1, True)
+    assert {*OLDER} < {path.name for path in tmp_path.glob("cairn-*.zst")}
+
+
+def test_no_older_file_goes_for_an_empty_one(cairn, url, write, tmp_path):
+    """A database that was lost and made anew is dumped too."""
+    write(lambda store: store.check())
+    for name in OLDER:
+        (tmp_path / name).write_bytes(b"")
+
+    said = cairn("export", "--all", "--keep", "1", "-f", f"{tmp_path}/", "--store", url)
+
+    assert said.code == 0
+    assert {*OLDER} < {path.name for path in tmp_path.glob("cairn-*.zst")}
+
+
+def test_what_an_export_left_that_was_killed_goes(cairn, url, write, tmp_path):
+    """A volume for dumps would fill up with them; one that is under way holds a lock and stays."""
+    write(waiting_run)
+    dead, alive = (tmp_path / f".cairn-sqlite-2026.cairn.zst.{pid}.part" for pid in (1, 2))
+    dead.write_bytes(b"torn")
+    with alive.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        cairn("export", "--all", "--keep", "1", "-f", f"{tmp_path}/", "--store", url)
+
+    assert list(tmp_path.glob(".*.part")) == [alive]
 
 
 @pytest.mark.parametrize(

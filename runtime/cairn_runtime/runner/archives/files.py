@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,6 +56,8 @@ def written(path: str) -> Iterator[BinaryIO]:
     try:
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
+            with suppress(OSError):  # a file system without locks takes a dump all the same
+                flock(fd, LOCK_EX)
             with _compressed(file) as stream:
                 yield stream
             file.flush()
@@ -62,6 +65,14 @@ def written(path: str) -> Iterator[BinaryIO]:
         part.replace(target)
     finally:
         with suppress(FileNotFoundError):
+            part.unlink()
+
+
+def remove_broken_off(folder: Path) -> None:
+    """Remove what exports that were killed have left in a folder; one that is under way is let be."""
+    for part in folder.glob(f".*{SUFFIX}.*.part"):
+        with suppress(OSError), part.open("rb") as file:
+            flock(file.fileno(), LOCK_EX | LOCK_NB)
             part.unlink()
 
 
