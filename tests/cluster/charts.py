@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.commands import output
 from tests.cluster.harness.places import CHECKOUT
@@ -33,6 +34,14 @@ VALUES: dict[str, Any] = {
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
     },
 }
+
+
+def with_chart_images(text: str) -> str:
+    """The text of the chart's `values.yaml`, with the images of the tests."""
+    values = yaml.safe_load(text)
+    values["image"] |= VALUES["image"]
+    values["postgres"]["image"] |= VALUES["postgres"]["image"]
+    return yaml.safe_dump(values)
 
 
 @dataclass(frozen=True, slots=True)

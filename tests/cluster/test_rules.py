@@ -40,6 +40,7 @@ class Story:
 
 
 DEFAULT = {"store": "default"}
+CRON = {"cronjob": "cairn-backup", "namespace": "n"}
 ACTIVE = {'cairn_active{pod="a"}': "1x60"}
 FAILURES = 'cairn_checkpoint_failures_total{pod="a",store="default"}'
 SAVES = 'cairn_checkpoint_write_seconds_count{pod="a",store="default"}'
@@ -51,6 +52,13 @@ RUNNING = 'cairn_runs{phase="Running",pod="a"}'
 FENCED = 'cairn_fenced_writes_total{by="runner",pod="a"}'
 DEPTH = 'cairn_queue_depth{pod="a"}'
 UP = 'cairn_store_up{pod="a",store="default"}'
+
+
+def dumps(*, due: str, made: str = "", cronjob: str = "cairn-backup") -> Series:
+    """When a CronJob was due last, and when it succeeded last; empty: never."""
+    name, labels = "kube_cronjob_status_last", f'{{cronjob="{cronjob}",namespace="n",pod="a"}}'
+    series = {f"{name}_schedule_time{labels}": due, f"{name}_successful_time{labels}": made}
+    return {one: values for one, values in series.items() if values}
 
 
 def under(name: str, **counts: str) -> Series:
@@ -128,6 +136,12 @@ STORIES = [
     Story("CairnStoreFull", "90 %", filled(90)),
     Story("CairnStoreFull", "nobody knows how much room there is",
           {'cairn_store_used_bytes{pod="a",store="default"}': "95x60"}),
+    Story("CairnBackupMissing", "the last one failed", dumps(due="900x180", made="600x180"), 150,
+          labels=CRON),
+    Story("CairnBackupMissing", "none ever succeeded", dumps(due="900x180"), 150, labels=CRON),
+    Story("CairnBackupMissing", "it succeeded later", dumps(due="900x180", made="600x100 960x80"), 150),
+    Story("CairnBackupMissing", "it is not two hours ago", dumps(due="900x180", made="600x180"), 119),
+    Story("CairnBackupMissing", "it is somebody else's", dumps(due="900x180", cronjob="mail-backup"), 150),
 ]  # fmt: skip
 
 GOOD_DAY: Series = {
@@ -147,6 +161,7 @@ GOOD_DAY: Series = {
     **under("cairn_restore_seconds", s30_0="0+3x60", sinf="0+3x60"),
     **under("cairn_checkpoint_write_seconds", s1_0="0+600x60", sinf="0+600x60"),
     **filled(60),
+    **dumps(due="900x60", made="960x60"),
 }
 """An operator and its deputy, forty runs, now and then something small."""
 

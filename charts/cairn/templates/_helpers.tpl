@@ -112,3 +112,19 @@ projected:
     - configMap: {name: {{ include "cairn.fullname" .top }}-capacities, items: [{key: {{ .name | quote }}, path: capacity}]}
     {{- end }}
 {{- end }}
+
+{{/* Where the URL of the store is that is dumped, as JSON. */}}
+{{- define "cairn.backupSecret" -}}
+{{- $found := dict -}}
+{{- if .Values.backup.secret -}}{{- $found = dict "name" .Values.backup.secret "key" "url" -}}
+{{- else if .Values.postgres.enabled -}}{{- $found = dict "name" "cairn-store-default" "key" "url" -}}
+{{- else -}}
+{{- range .Values.stores -}}
+{{- if eq .name "default" -}}{{- $found = dict "name" .secret "key" (default "url" .key) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not $found -}}
+{{- fail "backup.secret: is not given, and there is no store default; name the Secret whose key url is the URL of the store to dump" -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end }}
