@@ -17,10 +17,8 @@ import yaml
 from tests.cluster.charts import CHART, RELEASE
 from tests.cluster.harness import tools
 from tests.cluster.harness.cluster import Object
-from tests.cluster.harness.commands import CommandFailed, output
+from tests.cluster.harness.commands import output
 from tests.cluster.harness.places import places
-from tests.cluster.installations import manifests
-from tests.cluster.rights import rights_in
 
 HERE = "NAMESPACE"
 """Stands for the namespace of the test."""
@@ -127,58 +125,6 @@ def test_the_api_server_takes_what_the_chart_makes(namespace, values):
     assert "(server dry run)" in said
 
 
-@EACH
-def test_the_strict_lint_finds_nothing(helm, values):
-    """By either Helm."""
-    argv = ("lint", "--strict", str(CHART), "--values=-")
-
-    assert "0 chart(s) failed" in output(str(helm), *argv, stdin=values.replace(HERE, "somewhere"))
-
-
 def of_prometheus(document: Object) -> bool:
     """Whether a definition of the Prometheus operator is needed for it."""
     return bool(document["apiVersion"].startswith("monitoring.coreos.com/"))
-
-
-@EACH
-def test_no_right_is_a_star_or_reads_secrets_or_executes(values):
-    """The rights are those of the example, of which another test sees that each is needed."""
-    helm = tools.built(places(), "helm4")
-    documents = [one for one in rendered(helm, "somewhere", values) if one["kind"] in ("Role", "ClusterRole")]
-    component = "app.kubernetes.io/name"
-
-    given = rights_in(documents)
-    operators = rights_in(
-        one for one in documents if one["metadata"]["labels"][component] == "cairn-operator"
-    )
-    known = rights_in(one for one in manifests("operator.yaml") if one["kind"] in ("Role", "ClusterRole"))
-
-    assert not [right for right in given if "*" in right]
-    assert not [right for right in given if right[1] in ("secrets", "pods/exec", "pods/attach")]
-    assert operators in (known, set())  # none where somebody else gives them
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        pytest.param({}, "stores: there is none; to try Cairn out set postgres.enabled=true", id="no store"),
-        pytest.param({**POSTGRES, "replica": 2}, "replica", id="a name that is not known"),
-        pytest.param({**POSTGRES, "replicas": "two"}, "replicas", id="a number that is none"),
-        pytest.param(
-            {**POSTGRES, "podDisruptionBudget": {"enabled": True}},
-            "podDisruptionBudget.enabled: with one replica no node could be drained",
-            id="a budget for one",
-        ),
-        pytest.param(
-            {**POSTGRES, "admissionPolicy": {"enabled": True}},
-            "admissionPolicy.enabled: it bounds nothing",
-            id="a policy that bounds nothing",
-        ),
-    ],
-)
-def test_wrong_values_are_refused_with_words_that_say_what_is_wrong(helm, values, words):
-    """Nothing is rendered."""
-    with pytest.raises(CommandFailed) as refused:
-        rendered(helm, "somewhere", json.dumps(values))
-
-    assert words in str(refused.value)
