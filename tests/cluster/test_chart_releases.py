@@ -23,6 +23,8 @@ from tests.cluster.workflows import chain, told
 
 from cairn_runtime.model.durations import parse_size
 
+ONE_HELM = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+"""For what is the same whoever installed it: that both make the same objects is seen without a cluster."""
 RESUMED_SECONDS = 90
 """From the first command to a killed Workflow seen resumed, the images being there."""
 
@@ -65,6 +67,7 @@ def test_a_killed_workflow_is_seen_resumed_within_the_bar(release):
     assert taken <= RESUMED_SECONDS
 
 
+@ONE_HELM
 def test_an_example_succeeds_where_cairn_was_installed_by_helm(release):
     """The next command of the notes; its runner gets no token of the cluster."""
     helm, _ = release
@@ -79,6 +82,7 @@ def test_an_example_succeeds_where_cairn_was_installed_by_helm(release):
     assert mounted == []
 
 
+@ONE_HELM
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -106,6 +110,7 @@ def test_the_policy_refuses_what_was_not_allowed(release, spec, words):
     helm.namespace.delete("workflows.cairn.dev/own")
 
 
+@ONE_HELM
 def test_people_have_the_rights_that_their_role_says(release):
     """Who may view reads; who may edit changes Workflows and pins; neither forges a status or checkpoint."""
     helm, _ = release
@@ -148,6 +153,7 @@ def may(namespace: Cluster, account: str, right: str) -> bool:
     return True
 
 
+@ONE_HELM
 def test_the_operator_tells_what_room_a_store_has_yet(release):
     """Of what the values say that it may hold; else no alert could warn before a Postgres is full."""
     helm, _ = release

@@ -9,6 +9,7 @@ cluster knows none.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import yaml
 from tests.cluster.charts import CHART, RELEASE
 from tests.cluster.harness import tools
-from tests.cluster.harness.cluster import Object
+from tests.cluster.harness.cluster import Cluster, Object
 from tests.cluster.harness.commands import output
 from tests.cluster.harness.places import places
 
@@ -103,23 +104,27 @@ def rendered(helm: Path, namespace: str, values: str) -> list[Object]:
     return [document for document in yaml.safe_load_all(said) if document]
 
 
-EACH = pytest.mark.parametrize("values", [pytest.param(text, id=name) for name, text in VALUES.items()])
+@pytest.fixture(scope="module")
+def room(cluster: Cluster) -> Iterator[Cluster]:
+    """One namespace for all of them: nothing is made in it but service accounts."""
+    with cluster.new_namespace() as namespace:
+        yield namespace
 
 
-@EACH
-def test_the_api_server_takes_what_the_chart_makes(namespace, values):
+@pytest.mark.parametrize("values", [pytest.param(text, id=name) for name, text in VALUES.items()])
+def test_the_api_server_takes_what_the_chart_makes(room, values):
     """The whole of it, in the namespaces that it names."""
-    documents = rendered(tools.built(places(), "helm4"), namespace.namespace, values)
+    documents = rendered(tools.built(places(), "helm4"), room.namespace, values)
     for account in (one for one in documents if one["kind"] == "ServiceAccount"):
-        namespace.apply(json.dumps(account))  # without it its pod is not even tried
+        room.apply(json.dumps(account))  # without it its pod is not even tried
 
     said = output(
-        str(namespace.provider.kubectl),
+        str(room.provider.kubectl),
         "apply",
         "--dry-run=server",
         "--filename=-",
         stdin=yaml.safe_dump_all(one for one in documents if not of_prometheus(one)),
-        environ=namespace.environ(),
+        environ=room.environ(),
     )
 
     assert "(server dry run)" in said
