@@ -7,6 +7,7 @@ namespace of Cairn and one of a team.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +119,12 @@ def hashes(installed: Installation, run: str) -> list[str]:
 
 def test_runs_go_on_from_a_dump_when_the_database_is_lost(site: Site, tmp_path: Path):
     """What was dumped comes back to the byte, no step of it runs again, and what came after it does."""
-    installed, words = (
-        site.team,
-        {"cairn-system": site.release.namespace, "team": site.team.namespace.namespace},
-    )
-    reader = Reader(site.release, tmp_path, words)
+    installed = site.team
+    names = {"cairn-system": site.release.namespace, "team": installed.namespace.namespace}
+    reader = Reader(site.release, tmp_path, names)
     installed.hold("c#1")
     installed.apply(chain("digest", "a", "b", "c", "d", pod={"terminationGracePeriod": "1s"}))
-    installed.apply(chain("done", "a"))
+    installed.apply(chain("done", "z"))
     installed.begun("c#1")
     run = status(installed.workflow("digest"))["run"]
     ended = status(installed.phase("done", "Succeeded"))["run"]
@@ -149,15 +148,8 @@ def test_runs_go_on_from_a_dump_when_the_database_is_lost(site: Site, tmp_path: 
 
     assert {one: hashes(installed, one) for one in (run, ended)} == dumped
     assert installed.state("digest")["done"] == told("a", "b", "c", "d")
-    assert sorted(one["task"] for one in installed.begun()) == [
-        "a#1",
-        "a#1",
-        "b#1",
-        "c#1",
-        "c#1",
-        "d#1",
-        "d#1",
-    ]
+    begun = Counter(one["task"] for one in installed.begun())
+    assert begun == {"a#1": 1, "b#1": 1, "c#1": 2, "d#1": 2, "z#1": 1}
     assert status(installed.workflow("done"))["run"] == ended
     assert installed.repeated() == []
 
@@ -167,9 +159,7 @@ def test_a_dump_that_lacks_something_is_seen_and_takes_no_whole_one_away(site: S
     site.team.apply(chain("short", "a", "b"))
     run = status(site.team.phase("short", "Succeeded"))["run"]
     whole = site.dump("whole", "Complete")
-
     (before,) = site.dumps()
-
     site.sql(f"CREATE TABLE kept AS SELECT * FROM cairn.checkpoints {SECOND.format(run)}")
     site.sql(f"DELETE FROM cairn.checkpoints {SECOND.format(run)}")
     torn = site.dump("torn", "Failed")
