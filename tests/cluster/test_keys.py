@@ -12,6 +12,7 @@ from tests.unit.store.rings import key_text, lines
 
 PASSWORD = "canary-password-5150"
 KEYS = lines("one", plain="refuse")
+WORDS = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"
 SHOWN = ("workflows", "checkpoints", "pods", "events", "deployments", "leases", "configmaps", "services")
 
 
@@ -94,6 +95,28 @@ def test_runs_are_encrypted_and_nobody_shows_a_secret(installed):
     assert "cairn-keys" in shown
     assert key_text("one") not in shown
     assert PASSWORD not in shown
+
+
+def test_no_process_and_no_number_shows_a_secret(installed):
+    """The words of every process in the operator's and the runner's pod, and the page of numbers."""
+    installed.namespace.apply(keys_secret(KEYS))
+    installed.start(CAIRN_KEYS_SECRET="cairn-keys")
+    installed.hold("a#1")
+    installed.apply(chain("locked", "a"))
+    installed.begun("a#1")
+
+    pods = {"operator": installed.operators()[0], "runner": installed.newest_runner("locked")}
+    words = {who: installed.namespace.exec(pod, "sh", "-c", WORDS) for who, pod in pods.items()}
+    numbers = "\n".join(installed.numbers())
+    installed.release()
+    installed.phase("locked", "Succeeded")
+
+    assert "cairn_operator" in words["operator"]
+    assert "cairn_runtime" in words["runner"]
+    assert "cairn_store_up" in numbers
+    for text in (*words.values(), numbers):
+        assert PASSWORD not in text
+        assert key_text("one") not in text
 
 
 def test_a_namespace_without_the_secret_runs_nothing(installed):

@@ -7,6 +7,7 @@ once a day every run. A Workflow that is there says by its object what counts, s
 any time; a run whose Workflow is gone keeps to what its row says. Runs themselves stay, each with its head:
 they go with their Workflow (see `sweep`), or by hand.
 
+Ages go by the store's clock: the operator's may be off, and would take what is to stay.
 Bounded: a round takes so many checkpoints of a store and leaves the rest to the next, which then comes soon.
 Two operators that prune at once, or one that dies in the middle, take nothing that is needed.
 """
@@ -22,9 +23,8 @@ from datetime import datetime
 
 from cairn_operator.cluster.errors import ApiError
 from cairn_runtime.errors import CairnError, RunNotFound
-from cairn_runtime.model.ids import utc_now
 from cairn_runtime.store.base import Run, Store
-from cairn_runtime.store.prunes import prune_run
+from cairn_runtime.store.prunes import prune_run, time_of
 from cairn_runtime.store.retention import Policy, policy_of
 
 log = logging.getLogger("cairn.pruning")
@@ -59,7 +59,6 @@ class Pruner:
     namespaces: tuple[str, ...] = ()
     every_seconds: float = 3600.0
     most: int = MOST
-    now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
     between: Callable[[str], None] = field(default=lambda _name: None)
     """Called before each batch: where a test ends the process."""
@@ -92,14 +91,17 @@ class Pruner:
 
     async def _prune_store(self, name: str, policies: Mapping[str, Policy]) -> int:
         store, known = self.stores[name], self._known.setdefault(name, Known())
-        await self._look(store, known)
+        now = await time_of(store)
+        await self._look(store, known, now)
         gone = 0
         while known.waiting and gone < self.most:
             run_id = next(iter(known.waiting))
             # To the end of the line, should it fail: it must not keep the others from their turn.
             del known.waiting[run_id]
             known.waiting[run_id] = None
-            taken, whole = await self._prune(store, known, run_id, policies, self.most - gone)
+            taken, whole = await self._prune(
+                store, known, run_id, policies, now=now, at_most=self.most - gone
+            )
             gone += taken
             if whole:
                 del known.waiting[run_id]
@@ -107,20 +109,26 @@ class Pruner:
             log.info("checkpoints were pruned", extra={"store": name, "checkpoints": gone})
         return gone
 
-    async def _look(self, store: Store, known: Known) -> None:
+    async def _look(self, store: Store, known: Known, now: datetime) -> None:
         """Find the runs that are worth a look."""
-        now = self.clock()
-        if now - known.began_at >= LOOK_AGAIN_SECONDS:
+        passed = self.clock()
+        if passed - known.began_at >= LOOK_AGAIN_SECONDS:
             known.cursor = ""
         if not known.cursor:
-            known.began_at = now
+            known.began_at = passed
         changed, known.cursor = await store.changed(known.cursor)
-        over = self.now()
-        due = [run_id for run_id, at in known.due.items() if at <= over]
+        due = [run_id for run_id, at in known.due.items() if at <= now]
         known.waiting |= dict.fromkeys([*changed, *due])
 
     async def _prune(
-        self, store: Store, known: Known, run_id: str, policies: Mapping[str, Policy], at_most: int
+        self,
+        store: Store,
+        known: Known,
+        run_id: str,
+        policies: Mapping[str, Policy],
+        *,
+        now: datetime,
+        at_most: int,
     ) -> tuple[int, bool]:
         """Prune one run; how many went, and whether that was all."""
         known.due.pop(run_id, None)
@@ -130,7 +138,7 @@ class Pruner:
                 return 0, True
             policy = policies.get(run.workflow.rpartition("/")[2]) or policy_of(run.manifest)
             pruned = await prune_run(
-                store, run_id, policy, self.now(), at_most=at_most, between=lambda: self.between("prune")
+                store, run_id, policy, now, at_most=at_most, between=lambda: self.between("prune")
             )
         except RunNotFound:
             return 0, True

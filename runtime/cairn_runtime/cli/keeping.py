@@ -30,7 +30,7 @@ from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.runner.auditing import note
 from cairn_runtime.runner.naming import all_runs, workflow_name
 from cairn_runtime.store.base import Run, Store
-from cairn_runtime.store.prunes import Pruned, prune_run
+from cairn_runtime.store.prunes import Pruned, prune_run, time_of
 from cairn_runtime.store.retention import NOTHING_BUT_THE_HEAD, Policy, policy_of
 
 _SHOWN = 20
@@ -70,9 +70,10 @@ async def prune(output: Output, url: str | None, who: str, wish: Wish) -> int:
         found = await the_runs(store, who) if who else [run async for run in all_runs(store)]
         if not wish.dry_run:
             await note(store, "prune", source=found[0].workflow if who and found else "every run")
+        now = await time_of(store)
         for run in found:
             try:
-                pruned = await prune_run(store, run.run_id, wish.policy(run), utc_now(), dry_run=wish.dry_run)
+                pruned = await prune_run(store, run.run_id, wish.policy(run), now, dry_run=wish.dry_run)
             except RunNotFound:
                 continue
             if pruned.checkpoints:

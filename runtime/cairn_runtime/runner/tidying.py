@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from cairn_runtime.errors import CairnError
 from cairn_runtime.model.ids import utc_now
 from cairn_runtime.store.base import Checkpoint, Store
-from cairn_runtime.store.prunes import BATCH, prune_run
+from cairn_runtime.store.prunes import BATCH, prune_run, time_of
 from cairn_runtime.store.retention import Entry, Policy, Walk, entry_of
 
 log = logging.getLogger("cairn.tidying")
@@ -109,7 +109,8 @@ class Tidying:
         """Prune once; a store that does not answer, or a run that is gone, is nothing to stop for."""
         try:
             if self._unread:
-                await prune_run(self._store, self._run_id, self._policy, utc_now())
+                # Others wrote it, by clocks of their own.
+                await prune_run(self._store, self._run_id, self._policy, await time_of(self._store))
                 self._unread = False
             await self._prune_known()
         except CairnError as error:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cairn_runtime.model.ids import utc_now
 from cairn_runtime.store.base import Checkpoint, Store
 from cairn_runtime.store.retention import Entry, Policy, Walk, entry_of
 
@@ -88,6 +89,17 @@ async def prune_run(  # noqa: PLR0913 - what is bounded or watched, all by name
     if walk.oldest_kept is not None:
         out.again_at = walk.oldest_kept + timedelta(seconds=policy.max_age_seconds)
     return out
+
+
+async def time_of(store: Store) -> datetime:
+    """Read the clock by which checkpoints grow old: the store's own, one for all who prune it.
+
+    That of a machine may be off by hours, and would take in one round what was to stay for days.
+
+    Raises:
+        StoreUnavailable: no answer.
+    """
+    return (await store.check()).now or utc_now()
 
 
 async def headers(store: Store, run_id: str) -> AsyncIterator[Checkpoint]:

@@ -40,6 +40,7 @@ class Collector:
         self.url = f"http://127.0.0.1:{port}"
         self.spans: list[Seen] = []
         self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
 
     def named(self, name: str) -> list[Seen]:
         """The spans of a name, in the order in which they came."""
@@ -60,6 +61,7 @@ def collecting() -> Iterator[Collector]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             collector.headers.append(dict(self.headers))
+            collector.bodies.append(body)
             assert self.path == "/v1/traces"
             collector.spans += _read(ExportTraceServiceRequest.FromString(body))
             self.send_response(200)

@@ -18,6 +18,7 @@ from cairn_runtime.runner.library import state as channels_of
 from cairn_runtime.runner.naming import find_checkpoint
 from cairn_runtime.runner.starting import find_or_create
 from cairn_runtime.store.codec import Codec
+from cairn_runtime.store.opening import open_store
 
 CODE = """
 import asyncio, os, sys
@@ -179,6 +180,36 @@ async def test_a_failed_step_tells_its_class_and_no_value(store, url, tmp_path, 
     assert {span.attributes["error.type"] for span in tries} == {"KeyError"}
     assert collector.named("run traced")[0].failed
     assert "secret value" not in repr(collector.spans)
+
+
+async def test_what_is_sent_holds_no_secret(servers, tmp_path, collector):
+    """Not the store's password, a header, a variable or a value of the state, in no byte of any request."""
+    server = servers.postgres(password=True)
+    store = await open_store(server.url)
+    try:
+        code = f"{CODE}\nasync def tells(state, ctx):\n    ctx.log.info('here')\n"
+        code += "    await ctx.checkpoint({'done': ['canary-1']}, key='a')\n"
+        code += "    await ctx.progress.save('canary-2')\n    return {'done': ['canary-3']}\n"
+        document = manifest({"name": "tells", "python": "steps:tells"}, code={"steps.py": code})
+        row = await find_or_create(store, accept(document))
+        runner = await Runner.start(
+            server.url,
+            row.run_id,
+            await claimed(store, row),
+            tmp_path,
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+            OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20canary-4",
+            OF_THE_POD="canary-5",
+        )
+
+        assert await runner.ended() == 0
+    finally:
+        await store.close()
+    sent = b"".join(collector.bodies)
+    assert b"tells" in sent
+    assert b"canary" not in sent
+    assert server.password.encode() not in sent
+    assert [server.password in runner.log, "canary" in runner.log] == [False, False]
 
 
 async def test_a_trace_that_is_not_sampled_is_not_sampled_by_any_runner(store, url, tmp_path, collector):
