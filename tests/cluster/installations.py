@@ -394,11 +394,13 @@ def install(namespace: Cluster, store_url: str) -> Installation:
     return installation
 
 
-def start_postgres(namespace: Cluster) -> str:
-    """Start the Postgres of the examples in a namespace; answer its URL."""
+def start_postgres(namespace: Cluster, *, data: Object | None = None) -> str:
+    """Start the Postgres of the examples in a namespace, its disk an `emptyDir` like this; answer its URL."""
     found = [document for document in manifests("postgres.yaml") if document["kind"] != "Namespace"]
     for document in found:
         document["metadata"]["namespace"] = namespace.namespace
+        if document["kind"] == "Deployment":
+            document["spec"]["template"]["spec"]["volumes"] = [{"name": "data", "emptyDir": data or {}}]
     namespace.apply(yaml.safe_dump_all(found))
     rolled_out(namespace, "postgres")
     return f"postgresql://cairn@postgres.{namespace.namespace}/cairn"

@@ -6,13 +6,17 @@ import json
 
 import pytest
 from tests.cluster.harness.cluster import Cluster
-from tests.cluster.installations import Installation
+from tests.cluster.harness.commands import until
+from tests.cluster.installations import Installation, status
 from tests.cluster.workflows import chain, told
 from tests.unit.store.rings import key_text, lines
 
 PASSWORD = "canary-password-5150"
+SECRET = "cairn-keys"
 KEYS = lines("one", plain="refuse")
 WORDS = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"
+KUBELET_SECONDS = 120
+"""A kubelet looks after a pod's Secrets once in about a minute, or when the pod is changed."""
 SHOWN = ("workflows", "checkpoints", "pods", "events", "deployments", "leases", "configmaps", "services")
 
 
@@ -23,20 +27,26 @@ def store_url(postgres: str, namespace: Cluster) -> str:
     return f"{url}?schema={namespace.namespace.replace('-', '_')}"
 
 
-def keys_secret(text: str) -> str:
-    """The Secret with the key file."""
-    meta = {"name": "cairn-keys"}
+def keys_secret(text: str, name: str = SECRET) -> str:
+    """A Secret with a key file."""
+    meta = {"name": name}
     return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"keys": text}})
 
 
 def with_keys(installed: Installation, *arguments: str) -> str:
     """What the command line answers who has the keys, from a file that stands in no argument list."""
+    return installed.namespace.exec(keeper_of(installed, SECRET), "cairn", *arguments, "--output=json")
+
+
+def keeper_of(installed: Installation, secret: str) -> str:
+    """A pod in which the command line has the keys of a Secret."""
+    keeper = f"with-{secret}"
     installed.namespace.apply(
         json.dumps(
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": "keeper"},
+                "metadata": {"name": keeper},
                 "spec": {
                     "restartPolicy": "Never",
                     "terminationGracePeriodSeconds": 0,
@@ -58,13 +68,13 @@ def with_keys(installed: Installation, *arguments: str) -> str:
                             "volumeMounts": [{"name": "keys", "mountPath": "/keys"}],
                         }
                     ],
-                    "volumes": [{"name": "keys", "secret": {"secretName": "cairn-keys"}}],
+                    "volumes": [{"name": "keys", "secret": {"secretName": secret}}],
                 },
             }
         )
     )
-    installed.namespace.wait("pod/keeper", "condition=Ready")
-    return installed.namespace.exec("keeper", "cairn", *arguments, "--output=json")
+    installed.namespace.wait(f"pod/{keeper}", "condition=Ready")
+    return keeper
 
 
 def all_that_is_shown(installed: Installation) -> str:
@@ -131,3 +141,58 @@ def test_a_namespace_without_the_secret_runs_nothing(installed):
 
     installed.phase("waiting", "Succeeded", seconds=150)
     assert json.loads(with_keys(installed, "state", "waiting"))["done"] == told("a")
+
+
+def replace_keys(installed: Installation, *names: str) -> None:
+    """Change the Secret, and wait until the kubelet has brought it to the runner that is under way."""
+    pod = installed.newest_runner("turning")
+    installed.namespace.apply(keys_secret(lines(*names, plain="refuse")))
+    # The kubelet looks at a pod that was changed at once.
+    installed.namespace.kubectl("annotate", f"pod/{pod}", f"keys={'-'.join(names)}", "--overwrite")
+    shown = ("sh", "-c", 'sed "s/:.*//" "$CAIRN_KEYS_FILE"')
+    until(
+        lambda: installed.namespace.exec(pod, *shown).split() == [*names, "plain"],
+        f"the runner's file holds the keys {names}",
+        seconds=KUBELET_SECONDS,
+        every=1.0,
+    )
+
+
+def unread(installed: Installation, secret: str) -> list[int]:
+    """Which checkpoints the keys of a Secret do not read."""
+    said = installed.namespace.exec(keeper_of(installed, secret), "sh", "-c", "cairn verify -o json || true")
+    [proof] = json.loads(said)["runs"]
+    assert {found["reason"] for found in proof["findings"]} <= {"PayloadUnusable"}
+    return [found["first"] for found in proof["findings"]]
+
+
+def test_keys_are_rotated_under_a_runner_that_is_at_work(installed):
+    """The kubelet brings a new first key, which the same process takes; after a rekey the old one goes."""
+    installed.namespace.apply(keys_secret(KEYS))
+    installed.namespace.apply(keys_secret(lines("two", plain="refuse"), "new-alone"))
+    installed.start(CAIRN_KEYS_SECRET=SECRET)
+    installed.hold("b#1", "c#1")
+    installed.apply(chain("turning", "a", "b", "c"))
+    installed.begun("b#1")
+
+    replace_keys(installed, "two", "one")
+    installed.release("b#1")
+    (before,) = installed.begun("c#1")
+    assert before["epoch"] == 1, "its runner was not started again"
+    assert unread(installed, "new-alone") == [1, 2], "the begin and `a` by the old key, `b` by the new one"
+    assert json.loads(with_keys(installed, "state", "turning"))["done"] == told("a", "b")
+
+    done = json.loads(with_keys(installed, "store", "rekey"))
+    assert (done["payloads"], done["already"], done["unreadable"]) == (2, 1, 0)
+    replace_keys(installed, "two")
+    installed.namespace.kill(installed.newest_runner("turning"))
+    installed.begun("c#1", times=2)
+    installed.release()
+
+    assert status(installed.phase("turning", "Succeeded"))["epoch"] == 2
+    assert unread(installed, "new-alone") == []
+    said = installed.namespace.exec(
+        keeper_of(installed, "new-alone"), "cairn", "state", "turning", "-o", "json"
+    )
+    assert json.loads(said)["done"] == told("a", "b", "c")
+    assert key_text("two") not in all_that_is_shown(installed)
