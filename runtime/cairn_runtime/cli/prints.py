@@ -172,7 +172,9 @@ def _record(text: str) -> dict[str, object] | None:
 
 
 def _extra(record: Mapping[str, object]) -> str:
-    return "".join(f"  {name}={value}" for name, value in record.items() if name not in _HIDDEN)
+    """What belongs to a line: the cause as a sentence, it may say what to do; then the rest."""
+    cause = f": {record['error']}" if record.get("error") else ""
+    return cause + "".join(f"  {name}={value}" for name, value in record.items() if name not in _HIDDEN)
 
 
 def _lines(text: str, task: str) -> list[Printed]:

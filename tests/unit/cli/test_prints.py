@@ -32,8 +32,8 @@ TRACE = "Traceback (most recent call last):\n  File steps.py, line 3\nOSError: c
         (line("runner started", logger="cairn.runner"), []),
         (line("runner ended", level="error", logger="cairn.runner"), []),
         (
-            line("store did not answer", level="warning", logger="cairn.control", error="locked"),
-            [Printed("store did not answer", level="warning")],
+            line("store did not answer", level="warning", logger="cairn.control", error="make room"),
+            [Printed("store did not answer: make room", level="warning")],
         ),
         (
             line("save was slow", level="warning", logger="cairn.control", seconds=0.3),
@@ -48,7 +48,7 @@ TRACE = "Traceback (most recent call last):\n  File steps.py, line 3\nOSError: c
         "an escape sequence is shown, not obeyed",
         "what the runner says of itself is not told",
         "nor is its last line",
-        "a warning is told",
+        "a warning is told, and why",
         "with what belongs to it",
     ],
 )
