@@ -52,7 +52,10 @@ def big(state, ctx):
 def measure(state, ctx):
     return {**work(state, ctx), "big": len(state["big"])}
 """
-RUN = "cp /flow/* . && cairn run full.yaml --debug && cairn state full -o json && cairn verify -o json"
+RUN = (
+    "cp /flow/* . && cairn run full.yaml && echo begun: $(cat begun)"
+    " && cairn state full -o json && cairn verify -o json"
+)
 LAPTOP = """
 apiVersion: v1
 kind: Pod
@@ -120,6 +123,7 @@ def test_a_run_on_a_laptop_waits_for_room_on_its_disk(namespace, images, url):
     namespace.until("pod/laptop", lambda found: status(found).get("phase") in ("Succeeded", "Failed"))
     log = namespace.logs("laptop")
     assert status(namespace.get("pod/laptop"))["phase"] == "Succeeded", log
+    assert "begun: a b c\n" in log
     documents = re.findall(r"^\{.*?^\}", log, re.MULTILINE | re.DOTALL)
     state, proofs = (json.loads(found) for found in documents[-2:])
     assert (state["done"], state["big"]) == (["a", "b", "c"], 2 << 20)
