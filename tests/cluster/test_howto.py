@@ -66,7 +66,7 @@ def newcomer(cluster: Cluster, clone: Path, defined: None) -> Iterator[Reader]:
 
 def test_what_the_page_on_helm_types_can_be_typed(newcomer, postgres):
     """Tried, taken away, installed to stay, changed, rolled back, and taken away again."""
-    (newcomer.folder / "url.txt").write_text(f"{postgres}?schema=page_on_helm")
+    (newcomer.folder / "url.txt").write_text(f"{postgres}?schema=page_on_helm\n")
 
     said = newcomer.type(*commands(HELM))
 
