@@ -19,6 +19,8 @@ from cairn_runtime.store.base import Health, Store
 log = logging.getLogger("cairn.checking")
 
 CHECK_SECONDS = 60.0
+SOON_SECONDS = 5.0
+"""When a store is asked again that did not say how it is, such as one that starts beside the operator."""
 ANSWER_SECONDS = 30.0
 """How long a store may take to say how it is."""
 
@@ -44,9 +46,13 @@ class Checks:
 
     async def keep_checking(self) -> None:
         """Ask all stores again and again, until cancelled; none waits for another."""
+        clock = asyncio.get_running_loop().time
         while True:
+            again = clock() + CHECK_SECONDS
             await asyncio.gather(*(self.check(name) for name in self.stores))
-            await asyncio.sleep(CHECK_SECONDS)
+            while clock() < again:
+                await asyncio.sleep(SOON_SECONDS)
+                await asyncio.gather(*(self.check(name) for name in self.stores if name not in self.rooms))
 
     async def check(self, name: str) -> None:
         """Ask one store."""
@@ -61,8 +67,12 @@ class Checks:
             self.rooms[name] = room(health, self.capacity(name))
 
     def _lost(self, name: str, error: CairnError) -> None:
-        self.rooms.pop(name, None)
-        log.info("store was not checked", extra={"store": name, "reason": error.reason})
+        known = self.rooms.pop(name, None)
+        log.log(
+            logging.INFO if known else logging.DEBUG,
+            "store was not checked",
+            extra={"store": name, "reason": error.reason},
+        )
         if isinstance(error, StoreUnavailable):
             self.lost(name, error)
 

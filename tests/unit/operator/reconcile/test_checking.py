@@ -75,17 +75,23 @@ async def test_each_store_is_asked_by_itself(monkeypatch):
     assert lost == [("hangs", "StoreUnavailable")]
 
 
+async def known(found, name):
+    """Wait until a store has said how it is."""
+    async with asyncio.timeout(10):
+        while name not in found.rooms:  # noqa: ASYNC110 - it is a dict, and nobody rings
+            await asyncio.sleep(0)
+
+
 async def test_stores_are_asked_until_the_end(monkeypatch):
     """A store that comes back is told of at the next round."""
-    monkeypatch.setattr(checking, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(checking, "SOON_SECONDS", 0.001)
+    monkeypatch.setattr(checking, "CHECK_SECONDS", 0.002)
     found = checks(default=StoreUnavailable("down"))
     going = asyncio.create_task(found.keep_checking())
     await asyncio.sleep(0)
     found.stores["default"].answer = health(1, 2)
 
-    async with asyncio.timeout(10):
-        while "default" not in found.rooms:  # noqa: ASYNC110 - it is a dict, and nobody rings
-            await asyncio.sleep(0)
+    await known(found, "default")
 
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
@@ -103,3 +109,20 @@ async def test_a_capacity_stands_beside_the_url(tmp_path, caplog):
 
     assert (before, given, stores.capacity("default")) == (None, 50 * GIB, None)
     assert "capacity could not be read" in caplog.messages
+
+
+async def test_a_store_that_did_not_answer_is_asked_again_soon(monkeypatch):
+    """An operator that starts beside its store knows its room as soon as there is one; others wait."""
+    monkeypatch.setattr(checking, "SOON_SECONDS", 0.001)
+    found = checks(good=health(10, 90), late=StoreUnavailable("it starts"))
+    going = asyncio.create_task(found.keep_checking())
+    await known(found, "good")
+    good, late = (found.stores[name] for name in ("good", "late"))
+    good.answer, late.answer = health(11, 89), health(20, 80)
+
+    await known(found, "late")
+    going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+
+    assert found.rooms["late"].used_bytes == 20
+    assert found.rooms["good"].used_bytes == 10  # not asked again: its minute is not over
