@@ -147,6 +147,8 @@ def _archive(
         output(*_buildah(places), "push", recipe.tag, target, timeout_seconds=300)
         # Layers of earlier builds make the next one short; only where there are many they go, all at once.
         if len(output(*_buildah(places), "images", "--all", "--quiet").split()) > MOST_LAYERS:
+            # A build that was killed leaves its container, which holds an image; none is at work but ours.
+            output(*_buildah(places), "rm", "--all")
             output(*_buildah(places), "rmi", "--prune")
     say(f"  built {recipe.tag} in {round(taken)} s: {archive.stat().st_size >> 20} MiB")
 
