@@ -42,7 +42,7 @@ def _call(args: list[str]) -> int:
     except app.UsageError as error:
         return _tell(InvalidInput([app.usage_fault(error)]), format_, debug=debug, advice=app.advice(args))
     except CairnError as error:
-        return _tell(error, format_, debug=debug)
+        return _tell(error, format_, debug=debug, advice=_mend(error))
     except KeyboardInterrupt:
         write(sys.stderr, "\n")
         return EXIT_INTERRUPTED
@@ -85,6 +85,14 @@ def _tell(error: CairnError, format_: Format, *, debug: bool, advice: str = "") 
     )
     write(sys.stderr, f"{text}\n{advice}")
     return error.exit_code
+
+
+def _mend(error: CairnError) -> str:
+    """What mends it, as a line of its own."""
+    from cairn_runtime.cli.mends import mend_of
+
+    mend = mend_of(error)
+    return f"  -> {mend}\n" if mend else ""
 
 
 def _trace(*, debug: bool) -> None:

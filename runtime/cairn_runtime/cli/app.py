@@ -113,6 +113,7 @@ _CLUSTER_EPILOG = (
     " asked with its address: cairn --help."
 )
 _ON_A_CLUSTER = ("--context", "--namespace", "--kubeconfig", "--nonce")
+_OF_VERBS = ("-o", "--output", "--store")
 _NO_STORE_NEEDED = ("validate", "graph")
 
 
@@ -127,9 +128,9 @@ class _Sections(TyperGroup):
             names = [verb.__name__ for verb, _ in verbs if verb.__name__ in self.commands]
             if not names:
                 continue
-            room = formatter.width - 6 - max(len(name) for name in names)
             with formatter.section(title):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(room)) for name in names])
+                # Whole sentences, on two lines where they need them: cut off they say half of it.
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(1000)) for name in names])
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - the parser's own types are private
         """Name the verbs, for completion."""
@@ -225,6 +226,8 @@ def usage_fault(error: Any) -> Fault:  # noqa: ANN401 - the parser's own types a
     """A usage error as a fault: which option or argument, as it is typed, and what is wrong with it."""
     text = str(error.format_message())
     option = getattr(error, "option_name", "")
+    if option in _OF_VERBS and error.ctx is not None and error.ctx.parent is None:
+        return Fault(str(option), f"stands behind the verb, as in: {_program()} runs {option} ...")
     if option:
         close = ", ".join(getattr(error, "possibilities", None) or ())
         return Fault(str(option), f"no such option; did you mean {close}?" if close else _decapitalized(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 from cairn_runtime.cli.outputs import Output
@@ -9,12 +10,13 @@ from cairn_runtime.cli.stores import existing_store
 from cairn_runtime.cli.views.texts import Column, table
 from cairn_runtime.cli.views.units import counted, moment
 from cairn_runtime.errors import EXIT_DONE, EXIT_FAILED
-from cairn_runtime.model.ids import to_wire
+from cairn_runtime.model.ids import short_id, to_wire
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.store.audits import verify_entries
 from cairn_runtime.store.base import Entry, Store
 
 _PAGE = 1000
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _COLUMNS = (
     *(Column("NO"), Column("WHEN"), Column("WHO"), Column("WHAT")),
     *(Column("FROM", shrinks=True), Column("TO", shrinks=True)),
@@ -60,8 +62,8 @@ def _tell(
             moment(entry.at, output.now),
             entry.who,
             entry.what,
-            entry.source,
-            entry.target,
+            _short(entry.source),
+            _short(entry.target),
         )
         for entry in shown
     ]
@@ -69,6 +71,11 @@ def _tell(
     if verify:
         verdict = faults or [f"sound; the last hash is {entries[-1].hash}"]
         output.text(["", f"{counted(len(entries), 'line')}: {'; '.join(verdict)}"])
+
+
+def _short(what: str) -> str:
+    """What a line names, for people: ids by their ends, as everywhere."""
+    return _ID.sub(lambda match: short_id(match[0]), what)
 
 
 def _shape(entry: Entry) -> JSONObject:

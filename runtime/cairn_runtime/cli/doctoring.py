@@ -14,6 +14,7 @@ from itertools import chain, islice
 from cairn_runtime import __version__
 from cairn_runtime.cli.finding import the_run
 from cairn_runtime.cli.findings import Finding, Level, exit_code, finding_lines, findings_document
+from cairn_runtime.cli.mends import mend_of
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.stores import existing_store, store_url
 from cairn_runtime.cli.views.units import age, counted, size, span
@@ -38,21 +39,6 @@ _NAMED = 5
 _MINORS_BEFORE = 2
 """So many minor releases a runner may be behind."""
 
-_MENDS: tuple[tuple[str, str], ...] = (
-    (r"not known|translate host name|getaddrinfo|No address|resolution",
-     "the host's name is not known here: mend it in the URL, or ask the name server"),
-    (r"refused(?!.*password)|Connect call failed",
-     "nothing listens there: start the server, or mend host and port in the URL"),
-    (r"password|authentication|WRONGPASS|NOAUTH|pg_hba",
-     "mend user and password in the URL, or let them in on the server"),
-    (r"certificate|SSL|TLS",
-     "mend the server's certificate; in the URL sslmode and sslrootcert (Postgres), ca and verify (Redis)"),
-    (r"permission|NOPERM|may not|right",
-     "give the store's user its rights: docs/howto/use-postgres.md, docs/howto/use-redis.md"),
-    (r"timed? ?out|no answer|did not answer",
-     "no answer: a firewall, a wrong host, or a server at its limit"),
-)  # fmt: skip
-
 
 async def visit(output: Output, url: str | None, who: str) -> int:
     """Look at a store, or at one run in it."""
@@ -75,16 +61,7 @@ async def _store_findings(url: str | None) -> AsyncIterator[Finding]:
             async for finding in _content_findings(store, health.now or utc_now()):
                 yield finding
     except CairnError as error:
-        yield Finding(Level.FAULT, f"{safe}: {error.message.removeprefix(f'{safe}: ')}", _mend_of(error))
-
-
-def _mend_of(error: CairnError) -> str:
-    """What mends a store that cannot be opened; empty where the message itself says it."""
-    if (rule := re.search(r"ACL SETUSER [^(]*", error.message)) is not None:
-        return rule[0].strip()
-    if isinstance(error, StoreTooNew):
-        return "bring this program, or the image that it is in, to the release that changed the store"
-    return next((mend for pattern, mend in _MENDS if re.search(pattern, error.message, re.IGNORECASE)), "")
+        yield Finding(Level.FAULT, f"{safe}: {error.message.removeprefix(f'{safe}: ')}", mend_of(error))
 
 
 def _health_findings(health: Health) -> list[Finding]:

@@ -6,6 +6,7 @@ Every fault names the option, and the line and column inside its text.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NoReturn
 from cairn_runtime.errors import Fault, InvalidInput
 from cairn_runtime.model.values import JSONObject, JSONValue, NotJSON, jsonify
 
+_WORD = re.compile(r"[A-Za-z][\w .-]{0,40}\Z")
 _EXAMPLE = """'{"tone": "dry"}'"""
 
 
@@ -29,7 +31,9 @@ def read_json(text: str, option: str) -> JSONValue:
     try:
         return jsonify(json.loads(text, parse_constant=_no_constant))
     except json.JSONDecodeError as error:
-        refuse(source, f"not JSON at line {error.lineno}, column {error.colno}: {_problem(error, text)}")
+        quoted = f"; a text is quoted twice: '\"{text}\"'" if _WORD.match(text) else ""
+        place = f"line {error.lineno}, column {error.colno}"
+        refuse(source, f"not JSON at {place}: {_problem(error, text)}{quoted}")
     except NotJSON as error:
         refuse(source, f"{error.path.removeprefix('value').lstrip('.') or 'it'}: {error.problem}")
     except (ValueError, RecursionError) as error:

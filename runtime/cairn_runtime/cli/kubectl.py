@@ -185,6 +185,8 @@ def documents(lines: Iterable[str]) -> Iterator[JSONObject]:
 
 def error_of(words: str) -> CairnError:
     """What kubectl said, as an error of ours."""
+    # kubectl advises to look away from what it could not look at.
+    words = re.sub(r"error validating .* error validating data: |; if you choose to ignore.*", "", words)
     text = words.strip().removeprefix("Error from server ").removeprefix("error: ") or "kubectl failed"
     if text.startswith("(NotFound)"):
         return NotFound(text.removeprefix("(NotFound): "))

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from cairn_runtime.cli.outputs import Output
@@ -131,7 +132,7 @@ def _bytes_of(name: str, source: str) -> bytes:
         with Path(name).open("rb") as file:
             return file.read(MAX_TEXT_BYTES + 1)
     except FileNotFoundError:
-        problem = "no such file"
+        problem = f"no such file{_nearest(Path(name))}"
     except IsADirectoryError:
         problem = f"is a folder; name the file in it{_file_in(Path(name))}"
     except OSError as error:
@@ -139,6 +140,16 @@ def _bytes_of(name: str, source: str) -> bytes:
     except ValueError:
         problem = "is no file's name"
     raise ManifestInvalid([Fault(source, problem)])
+
+
+def _nearest(missing: Path) -> str:
+    """A file beside it with nearly its name, as a hint."""
+    try:
+        there = [path.name for path in missing.parent.iterdir()]
+    except OSError:
+        return ""
+    close = get_close_matches(missing.name, there, n=1, cutoff=0.8)
+    return f"; did you mean {missing.with_name(close[0])}?" if close else ""
 
 
 def _file_in(folder: Path) -> str:

@@ -110,8 +110,9 @@ async def _at(store: Store, run: Run, seq: int) -> Checkpoint:
     if rows and rows[0].seq == seq:
         return rows[0]
     what = f"has no checkpoint {seq}" if run.head_seq else "has no checkpoint yet"
-    gone = "; it was pruned" if 0 < seq <= run.head_seq else ""
-    raise CheckpointNotFound(f"{run.run_id}/{seq}", f"run {run.run_id} {what}{gone}")
+    gone = "it was pruned, " if 0 < seq <= run.head_seq else ""
+    text = f"run {run.run_id} {what}; {gone}list them with: cairn checkpoints {run.run_id}"
+    raise CheckpointNotFound(f"{run.run_id}/{seq}", text)
 
 
 async def _fitting(store: Store, text: str) -> AsyncIterator[Run]:

@@ -47,6 +47,18 @@ def test_every_act_of_the_command_line_leaves_a_line(cairn, url, write, lines, m
     assert lines()[-1] == ("ann", "delete", run.run_id, "")
 
 
+def test_ids_are_short_for_people(cairn, url, write):
+    """By their ends, as everywhere; programs get them whole."""
+    run = write(waiting_run)
+    cairn("pin", f"{run.run_id}/1", "--store", url)
+
+    said = cairn("audit", "--store", url)
+
+    assert f" {run.run_id[-8:]}/" in said.out
+    assert run.run_id not in said.out
+    assert run.run_id in cairn("audit", "--store", url, "-o", "json").out
+
+
 def test_each_who_asks_for_an_end_has_a_line(cairn, url, write, lines, monkeypatch):
     """What one asked for did not come off; the other's wish is not hidden behind that line."""
     run = write(waiting_run)

@@ -44,6 +44,7 @@ def test_every_file_is_judged_and_every_fault_named(cairn, file):
     assert missing["faults"] == [{"path": "missing.yaml", "message": "no such file"}]
     assert said.document["error"]["reason"] == "ManifestInvalid"
     assert len(said.document["error"]["faults"]) == len(bad["faults"]) + 1
+    assert "no such file; did you mean bad.yaml?" in cairn("validate", "bda.yaml").out
     people = cairn("validate", "bad.yaml")
     assert people.code == 2
     assert '  spec.steps[1].needs[0]: unknown step "fetsh"; did you mean "fetch"?' in people.out.splitlines()

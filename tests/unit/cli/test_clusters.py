@@ -253,6 +253,12 @@ def test_objects_are_read_one_after_another():
         ),
         ("The connection to the server x:6443 was refused - did you", ClusterUnavailable, "The connection"),
         ("Unable to connect to the server: dial tcp: i/o timeout", ClusterUnavailable, "Unable to connect"),
+        (
+            'error: error validating "STDIN": error validating data: Get "http://h/v2": connection refused;'  # noqa: ISC004
+            " if you choose to ignore these errors, turn validation off",
+            ClusterUnavailable,
+            'Get "http://h/v2": connection refused',
+        ),
         ("Error from server (Forbidden): no right", ClusterError, "(Forbidden): no right"),
         (
             'Error from server (Forbidden): User "ann" cannot list resource "workflows" in API group'  # noqa: ISC004

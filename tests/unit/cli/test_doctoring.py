@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.cli.builders import waiting_run
 
-from cairn_runtime.cli import doctoring
+from cairn_runtime.cli import doctoring, mends
 from cairn_runtime.cli.findings import Level
 from cairn_runtime.errors import StoreUnavailable
 from cairn_runtime.model.ids import new_id, utc_now
@@ -56,7 +56,7 @@ def test_a_store_that_is_not_there_is_told(cairn, url):
 )
 def test_what_a_store_says_when_it_cannot_be_opened_has_a_mend(words, mend):
     """By the words that drivers and servers use."""
-    assert mend in doctoring._mend_of(StoreUnavailable(f"somewhere: {words}"))
+    assert mend in mends.mend_of(StoreUnavailable(f"somewhere: {words}"))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ def faults(error: pytest.ExceptionInfo[InvalidInput]) -> list[str]:
         ("NaN", "--value: not JSON: NaN is not a JSON number"),
         ("[1e999]", "--value: [0]: inf is not a JSON number"),
         ('{"a": 99999999999999999999}', "--value: a: an integer beyond 64 bits; write it as a string"),
+        (
+            "hello",
+            "--value: not JSON at line 1, column 1: expecting value; a text is quoted twice: '\"hello\"'",
+        ),
         ("1 2", "--value: not JSON at line 1, column 3: extra data"),
     ],
 )

@@ -24,6 +24,17 @@ def test_alone_it_shows_its_help(cairn):
     assert all(name in said.out for name, _ in VERBS)
 
 
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_help_says_whole_sentences(cairn, monkeypatch, columns):
+    """What a verb does is not cut off, however narrow the terminal; on a cluster neither."""
+    monkeypatch.setenv("COLUMNS", columns)
+
+    for program in ("cairn", "kubectl-cairn"):
+        monkeypatch.setattr(sys, "argv", [program])
+        said = " ".join(cairn("--help").out.split())
+        assert "..." not in said.replace("COMMAND [ARGS]...", "").replace("state, diff, ...)", "")
+
+
 @pytest.mark.parametrize(("verb", "example"), VERBS, ids=[name for name, _ in VERBS])
 def test_every_verb_explains_itself_with_an_example(cairn, verb, example):
     """Help says what the verb does and shows one call of it; `-h` is the same."""
@@ -48,6 +59,10 @@ def test_every_verb_explains_itself_with_an_example(cairn, verb, example):
         (
             ("runs", "--store"),
             "error: --store: option '--store' requires an argument\ntry: cairn runs --help\n",
+        ),
+        (
+            ("--store", "memory:", "runs"),
+            "error: --store: stands behind the verb, as in: cairn runs --store ...\ntry: cairn --help\n",
         ),
         (("resume", "digest"), "error: --from: is missing\ntry: cairn resume --help\n"),
         (
@@ -125,6 +140,27 @@ def test_every_error_has_its_code_and_no_traceback(cairn, monkeypatch, error, co
     assert len(people.err.splitlines()) == 1
     programs = cairn("runs", "-o", "json")
     assert (programs.code, programs.document["error"]["reason"]) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("message", "mend"),
+    [
+        ("redis://h: Connect call failed", "nothing listens there: start the server"),
+        ("redis://h: the user may not do this: ACL SETUSER ... +hget (NOPERM)", "ACL SETUSER ... +hget\n"),
+        ("it is what it is", ""),
+    ],
+)
+def test_a_store_that_cannot_be_used_has_a_line_that_mends_it(cairn, monkeypatch, message, mend):
+    """Below the error, for people; a document says what it always said."""
+
+    async def raises(*_, **__):
+        raise StoreUnavailable(message)
+
+    monkeypatch.setattr(histories, "list_runs", raises)
+
+    assert (f"  -> {mend}" in cairn("runs").err) is bool(mend)
+    assert "->" not in cairn("runs").err or mend
+    assert "mend" not in cairn("runs", "-o", "json").document["error"]
 
 
 def test_a_fault_of_ours_tells_how_to_see_more(cairn, monkeypatch):

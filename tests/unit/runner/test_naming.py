@@ -123,7 +123,7 @@ async def test_a_checkpoint_that_was_pruned_is_told_from_one_that_never_was(stor
     row_, rows = history
     await store.prune(row_.run_id, [rows[0].seq])
 
-    with pytest.raises(CheckpointNotFound, match=r"has no checkpoint 9$"):
+    with pytest.raises(CheckpointNotFound, match=r"has no checkpoint 9; list them with"):
         await find_checkpoint(store, "9", row_)
     with pytest.raises(CheckpointNotFound, match='no checkpoint "nothing"'):
         await find_checkpoint(store, "nothing", row_)
