@@ -47,6 +47,13 @@ _FORBIDDEN = re.compile(
     r'User "(?P<who>[^"]*)" cannot (?P<verb>\w+) resource "(?P<what>[^"]*)"'
     r'(?: in API group "(?P<group>[^"]*)")?(?P<where> in the namespace "[^"]*"| at the cluster scope)?'
 )
+_ASIDE = re.compile(
+    # The log of kubectl's own library, a line for each of its tries, ...
+    r"^[EWI]\d{4} [\d:.]+ +\d+ \S+\] .*\n?"
+    # ... and its advice to look away from what it could not look at.
+    r"|error validating .* error validating data: |; if you choose to ignore.*",
+    re.MULTILINE,
+)
 _AGAIN_SECONDS = 1.0
 
 
@@ -185,9 +192,8 @@ def documents(lines: Iterable[str]) -> Iterator[JSONObject]:
 
 def error_of(words: str) -> CairnError:
     """What kubectl said, as an error of ours."""
-    # kubectl advises to look away from what it could not look at.
-    words = re.sub(r"error validating .* error validating data: |; if you choose to ignore.*", "", words)
-    text = words.strip().removeprefix("Error from server ").removeprefix("error: ") or "kubectl failed"
+    said = (_ASIDE.sub("", words) or words).strip()
+    text = said.removeprefix("Error from server ").removeprefix("error: ") or "kubectl failed"
     if text.startswith("(NotFound)"):
         return NotFound(text.removeprefix("(NotFound): "))
     if _NO_KIND.search(text):

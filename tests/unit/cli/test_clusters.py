@@ -259,6 +259,12 @@ def test_objects_are_read_one_after_another():
             ClusterUnavailable,
             'Get "http://h/v2": connection refused',
         ),
+        (
+            'E1129 10:52:28.911094    2602 memcache.go:265] "Unhandled Error" err="couldn\'t get"\n' * 3
+            + "The connection to the server localhost:8080 was refused - did you specify the right host?",
+            ClusterUnavailable,
+            "The connection to the server localhost:8080 was refused",
+        ),
         ("Error from server (Forbidden): no right", ClusterError, "(Forbidden): no right"),
         (
             'Error from server (Forbidden): User "ann" cannot list resource "workflows" in API group'  # noqa: ISC004
