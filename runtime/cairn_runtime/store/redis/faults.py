@@ -100,7 +100,7 @@ def _allowing(text: str) -> str:
         return f"ACL SETUSER ... +{command[1]}"
     if " key" in text:
         return "ACL SETUSER ... ~cairn:*, or the ?prefix= of the URL"
-    return "cairn doctor names the rule, docs/howto/use-redis.md lists all"
+    return "cairn doctor names the rule (Redis 7), docs/howto/use-redis.md lists all"
 
 
 def refused(place: str, refusal: Refusal) -> CairnError:

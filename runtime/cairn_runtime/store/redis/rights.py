@@ -41,6 +41,8 @@ _HELPFUL = {
     "ROLE": ("role", "that the server has become a replica is noticed at the first write only"),
 }
 """Without these less is seen."""
+NOBODY = "default"
+"""Who is spoken with as without a login."""
 _ANY_RUN = "00000000-0000-0000-0000-000000000000"
 
 
@@ -51,7 +53,7 @@ def needed(*, clustered: bool = False) -> list[tuple[str, str]]:
 
 
 async def rights(node: Node, keys: Keys, user: str, *, clustered: bool) -> list[Concern]:
-    """Ask a server what the user lacks; nothing where the server cannot be asked."""
+    """Ask a server what the user lacks; a warning where the server cannot be asked."""
     names = _names(keys)
     wanted = needed(clustered=clustered)
     # A script's own keys are judged as every script's are: read and written.
@@ -61,8 +63,17 @@ async def rights(node: Node, keys: Keys, user: str, *, clustered: bool) -> list[
     (reply,) = await node.ask("read", command("EVAL", source("rights"), 0, orjson.dumps(calls)), 1)
     if isinstance(reply, Refusal):
         return [_lacking(user, ["EVAL"], ["+@scripting"])] if reply.code == "NOPERM" else []
-    refused = {number - 1 for number in reply or ()}
-    return judged(user, names, wanted, refused)
+    if reply is None:
+        return unasked(user)
+    return judged(user, names, wanted, {number - 1 for number in reply})
+
+
+def unasked(user: str) -> list[Concern]:
+    """What is said where the server cannot tell; the user that is there without a login may do everything."""
+    if user == NOBODY:
+        return []
+    text = f"what the user {user} may not do cannot be seen before Redis 7"
+    return [Concern(False, text, f"compare ACL GETUSER {user} with docs/howto/use-redis.md")]
 
 
 def judged(

@@ -69,7 +69,7 @@ from cairn_runtime.store.redis.records import (
 )
 from cairn_runtime.store.redis.replies import Argument, Reply, command
 from cairn_runtime.store.redis.retention import RedisRetention, gaps_text, reading, speaking
-from cairn_runtime.store.redis.rights import rights
+from cairn_runtime.store.redis.rights import NOBODY, rights
 from cairn_runtime.store.redis.scripts import script
 from cairn_runtime.store.rows import (
     absent,
@@ -160,7 +160,7 @@ class RedisStore(RedisRetention):
         servers = [await inspect(node, self._address) for node in nodes]
         found = [concern for server in servers for concern in concerns(server)]
         for node in nodes:
-            user = self._address.user or "default"
+            user = self._address.user or NOBODY
             found += await rights(node, self._keys, user, clustered=self._nodes.clustered)
         used = [server.used_bytes for server in servers if server.used_bytes is not None]
         free = [

@@ -6,7 +6,7 @@ import re
 from importlib import resources
 
 from cairn_runtime.store.redis.keys import PARTS, Keys
-from cairn_runtime.store.redis.rights import _HELPFUL, _names, judged, needed
+from cairn_runtime.store.redis.rights import _HELPFUL, NOBODY, _names, judged, needed, unasked
 
 STORE = resources.files("cairn_runtime.store")
 WANTED = [("@write", "HSET KEY f v"), ("@write", "SADD KEY m"), ("cluster|slots", "CLUSTER SLOTS")]
@@ -38,6 +38,15 @@ def test_a_key_of_each_form_is_asked_for():
 
     assert {name.rpartition(":")[2] for name in names} == {*PARTS, "runs", "store", "audit"}
     assert all(name.startswith("team:") for name in names)
+
+
+def test_what_cannot_be_asked_is_told_of_who_may_lack_something():
+    """Before Redis 7; without a login there is mostly the user that may do everything."""
+    (concern,) = unasked("bob")
+
+    assert concern.mend == "compare ACL GETUSER bob with docs/howto/use-redis.md"
+    assert not concern.grave
+    assert unasked(NOBODY) == []
 
 
 def test_the_fewest_rules_are_named():
