@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from cairn_runtime.cli.guessing import workflow_names
 from cairn_runtime.cli.outputs import Format
 
 StoreOption: TypeAlias = Annotated[
@@ -31,6 +32,7 @@ WhoArgument: TypeAlias = Annotated[
     typer.Argument(
         metavar="WORKFLOW|RUN",
         help=_WHO_HELP,
+        autocompletion=workflow_names,
     ),
 ]
 OptionalWho: TypeAlias = Annotated[
@@ -38,6 +40,7 @@ OptionalWho: TypeAlias = Annotated[
     typer.Argument(
         metavar="[WORKFLOW|RUN]",
         help=_WHO_HELP,
+        autocompletion=workflow_names,
         show_default=False,
     ),
 ]

@@ -39,6 +39,15 @@ async def existing_store(option: str | None) -> AsyncIterator[Store]:
         await store.close()
 
 
+def is_local(url: str) -> bool:
+    """Whether a store is a file or a folder of this machine.
+
+    Raises:
+        StoreUrlInvalid: the URL cannot be used.
+    """
+    return _place(parse_store_url(url)) is not None
+
+
 def require_store(url: str) -> None:
     """Refuse a local store that is not there.
 

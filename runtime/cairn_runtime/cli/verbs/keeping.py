@@ -6,22 +6,36 @@ from typing import Annotated
 
 import typer
 
+from cairn_runtime.cli.guessing import workflow_names
 from cairn_runtime.cli.options import CHECKPOINT_HELP, DebugOption, OutputOption, StoreOption
 from cairn_runtime.cli.outputs import Format, Output
 from cairn_runtime.cli.verbs.finishing import finish
 
 _ALL_RUNS = "A Workflow's name (all its runs), NAME@THREAD, or a run's id or part of it"
-AllRunsArgument = Annotated[str, typer.Argument(metavar="WORKFLOW|RUN", help=f"{_ALL_RUNS}.")]
+AllRunsArgument = Annotated[
+    str, typer.Argument(metavar="WORKFLOW|RUN", help=f"{_ALL_RUNS}.", autocompletion=workflow_names)
+]
 AnyRunsArgument = Annotated[
     str,
-    typer.Argument(metavar="[WORKFLOW|RUN]", help=f"{_ALL_RUNS}; default: everything.", show_default=False),
+    typer.Argument(
+        metavar="[WORKFLOW|RUN]",
+        help=f"{_ALL_RUNS}; default: everything.",
+        show_default=False,
+        autocompletion=workflow_names,
+    ),
 ]
 CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help=CHECKPOINT_HELP)]
 
 
 def stats(
     workflow: Annotated[
-        str, typer.Argument(metavar="[WORKFLOW]", help="Only the runs of this Workflow.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[WORKFLOW]",
+            help="Only the runs of this Workflow.",
+            show_default=False,
+            autocompletion=workflow_names,
+        ),
     ] = "",
     store: StoreOption = None,
     output: OutputOption = Format.TABLE,

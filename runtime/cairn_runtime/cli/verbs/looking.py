@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cairn_runtime.cli.guessing import workflow_names
 from cairn_runtime.cli.options import (
     CHECKPOINT_HELP,
     DebugOption,
@@ -32,7 +33,13 @@ LimitOption = Annotated[
 
 def runs(
     workflow: Annotated[
-        str, typer.Argument(metavar="[WORKFLOW]", help="Only the runs of this Workflow.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[WORKFLOW]",
+            help="Only the runs of this Workflow.",
+            show_default=False,
+            autocompletion=workflow_names,
+        ),
     ] = "",
     thread: Annotated[
         str,
