@@ -21,7 +21,7 @@ from cairn_runtime.errors import (
     Superseded,
     WaitClosed,
 )
-from cairn_runtime.store.base import FINISHED, Beat, Fence, Gap
+from cairn_runtime.store.base import FINISHED, Beat, Fence, Gap, Usage
 from cairn_runtime.store.ledger import Ledger
 from cairn_runtime.store.memory import MemoryStore
 from cairn_runtime.store.pruning import droppable
@@ -1072,6 +1072,61 @@ class ImportUnderOneEpoch(Broken):
         await super().import_checkpoints(run_id, fence, expected_head, rows, gaps)
 
 
+# -- usage --------------------------------------------------------------------------------------------
+
+
+class UsageRetold(Broken):
+    """Answers something else than it has counted."""
+
+    async def usage(self, run_ids):
+        found = await super().usage(run_ids)
+        return {run_id: self.retold(self.ledger(run_id), use) for run_id, use in found.items()}
+
+    def retold(self, ledger, use):
+        raise NotImplementedError
+
+
+class UsageOfAllThatWas(UsageRetold):
+    """Says what the row says: what was ever committed."""
+
+    def retold(self, ledger, use):
+        return use._replace(checkpoints=ledger.checkpoints, bytes=ledger.bytes)
+
+
+class UsageOfStoredBytes(UsageRetold):
+    """Weighs what lies there now."""
+
+    def retold(self, ledger, use):
+        return use._replace(bytes=sum(map(len, (row.payload for row in ledger.rows.values()))))
+
+
+class UsageOfOnePage(UsageRetold):
+    """Counts what one listing gives."""
+
+    def retold(self, ledger, use):
+        return use._replace(bytes=sum(row.size for row in ledger.listed(None, 1000)))
+
+
+class UsageByTheClock(UsageRetold):
+    """Takes the earliest moment for that of the first checkpoint."""
+
+    def retold(self, ledger, use):
+        made = [row.created_at for row in ledger.rows.values()]
+        return use._replace(oldest=min(made, default=None), newest=max(made, default=None))
+
+
+class UsageOfTheDead(Broken):
+    async def usage(self, run_ids):
+        found = await super().usage(run_ids)
+        return {run_id: found.get(run_id, Usage(0, 0, None, None)) for run_id in run_ids}
+
+
+class UsageOfAnyNumber(Broken):
+    async def usage(self, run_ids):
+        parts = [await super(UsageOfAnyNumber, self).usage([run_id]) for run_id in run_ids]
+        return {run_id: use for part in parts for run_id, use in part.items()}
+
+
 # -- the audit ----------------------------------------------------------------------------------------
 
 
@@ -1156,6 +1211,12 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (ImportAgainCountsTwice, "test_the_same_again_is_success"),
     (ImportOverAnId, "test_an_id_that_is_taken_imports_nothing"),
     (ImportUnderOneEpoch, "test_checkpoints_come_as_they_were"),
+    (UsageOfAllThatWas, "test_what_was_pruned_is_not_counted"),
+    (UsageOfStoredBytes, "test_sizes_are_those_that_were_committed"),
+    (UsageOfOnePage, "test_a_long_history_that_was_pruned_is_counted_whole"),
+    (UsageByTheClock, "test_the_oldest_is_the_first_by_its_seq"),
+    (UsageOfTheDead, "test_runs_that_are_not_there_are_left_out"),
+    (UsageOfAnyNumber, "test_more_runs_than_every_store_can_are_refused"),
     (AuditTwice, "test_the_same_act_is_one_line"),
     (AuditWithoutChain, "test_lines_come_back_as_they_were_written"),
     (AuditReadsThenWrites, "test_many_writers_make_one_chain"),
@@ -1243,5 +1304,6 @@ SEEN_BY_THE_MACHINE: list[type[MemoryStore]] = [
     LoadFromTheBeginning,
     ProgressOfTheLastTask,
     MetricsForgotten,
+    UsageOfAllThatWas,
 ]
 """What random calls alone must find, without a test that was written for it."""

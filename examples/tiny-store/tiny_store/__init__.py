@@ -50,6 +50,7 @@ from cairn_runtime.store.base import (
     Run,
     Signal,
     Swap,
+    Usage,
 )
 from cairn_runtime.store.ledger import Ledger, page, private
 from cairn_runtime.store.opening import StoreUrl
@@ -362,6 +363,11 @@ class Folder:
         """The gaps that prunes left."""
         ledger = self._rows(run_id)
         return [] if ledger is None else list(ledger.gaps)
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """Count what is kept of many runs."""
+        check_heads(run_ids)
+        return {run_id: ledger.usage for run_id in run_ids if (ledger := self._rows(run_id)) is not None}
 
     # -- what stays and what goes -------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """How much there is: runs by phase, checkpoints and bytes that lie in the store now, and how the store is.
 
-A run's own counts are of what it ever wrote; here the headers that are still there are counted.
+A run's own counts are of what it ever wrote; here the store counts what is still there.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from cairn_runtime.errors import EXIT_DONE
 from cairn_runtime.model.ids import short_id, to_wire
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.runner.naming import all_runs, workflow_name
-from cairn_runtime.store.base import Health, Run, Store
-from cairn_runtime.store.prunes import headers
+from cairn_runtime.store.base import MAX_HEADS, Health, Run, Store, Usage
 
 _LARGEST = 10
+_NOTHING = Usage(0, 0, None, None)
 _COLUMNS = (
     Column("WORKFLOW", shrinks=True),
     Column("RUN"),
@@ -32,34 +32,29 @@ _COLUMNS = (
 
 
 @dataclass(slots=True)
-class Use:
-    """What one run uses, or all of them."""
-
-    checkpoints: int = 0
-    bytes: int = 0
-    oldest: datetime | None = None
-    newest: datetime | None = None
-
-    def add(self, size: int, at: datetime) -> None:
-        """Count one checkpoint."""
-        self.checkpoints += 1
-        self.bytes += size
-        self.oldest = at if self.oldest is None else min(self.oldest, at)
-        self.newest = at if self.newest is None else max(self.newest, at)
-
-
-@dataclass(slots=True)
 class Figures:
     """What was counted."""
 
     phases: Counter[str] = field(default_factory=Counter)
-    whole: Use = field(default_factory=Use)
-    runs: list[tuple[Run, Use]] = field(default_factory=list)
+    whole: Usage = _NOTHING
+    runs: list[tuple[Run, Usage]] = field(default_factory=list)
 
     @property
-    def largest(self) -> list[tuple[Run, Use]]:
+    def largest(self) -> list[tuple[Run, Usage]]:
         """The runs that use most, largest first."""
         return sorted(self.runs, key=lambda pair: pair[1].bytes, reverse=True)[:_LARGEST]
+
+    def add(self, run: Run, use: Usage) -> None:
+        """Count a run."""
+        whole = self.whole
+        self.phases[run.phase] += 1
+        self.runs.append((run, use))
+        self.whole = Usage(
+            whole.checkpoints + use.checkpoints,
+            whole.bytes + use.bytes,
+            min((at for at in (whole.oldest, use.oldest) if at is not None), default=None),
+            max((at for at in (whole.newest, use.newest) if at is not None), default=None),
+        )
 
 
 async def show_figures(output: Output, url: str | None, workflow: str) -> int:
@@ -76,14 +71,14 @@ async def show_figures(output: Output, url: str | None, workflow: str) -> int:
 
 
 async def _counted(store: Store, found: list[Run]) -> Figures:
+    """Ask for what runs use; one that is deleted meanwhile is left out."""
     figures = Figures()
-    for run in found:
-        use = Use()
-        async for row in headers(store, run.run_id):
-            use.add(row.size, row.created_at)
-            figures.whole.add(row.size, row.created_at)
-        figures.phases[run.phase] += 1
-        figures.runs.append((run, use))
+    for start in range(0, len(found), MAX_HEADS):
+        runs = found[start : start + MAX_HEADS]
+        usage = await store.usage([run.run_id for run in runs])
+        for run in runs:
+            if run.run_id in usage:
+                figures.add(run, usage[run.run_id])
     return figures
 
 

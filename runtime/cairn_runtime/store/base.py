@@ -42,7 +42,7 @@ HOLD_GRACE_SECONDS = 3600.0
 FOUND_AT_MOST = 20
 """Checkpoints in one answer of `find_checkpoints`."""
 MAX_HEADS = 500
-"""Ids in one call of `heads`."""
+"""Ids in one call of `heads` or `usage`."""
 MAX_METRICS_BYTES = 8192
 """Of the JSON that a heartbeat leaves in the row."""
 READ_ROWS = 500
@@ -261,6 +261,18 @@ class Beat:
 
     signals_pending: int
     now: datetime
+
+
+class Usage(NamedTuple):
+    """What is kept of a run now."""
+
+    checkpoints: int
+    bytes: int
+    """The sum of their `size`."""
+    oldest: datetime | None
+    """`created_at` of the one with the lowest seq; None: there is none, or it is damaged."""
+    newest: datetime | None
+    """Of the one with the highest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -596,6 +608,14 @@ class Store(Protocol):
 
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left, ascending."""
+        ...
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """Count what is kept of many runs; unknown ids are left out. At most 500 ids a call.
+
+        What is there is counted, not what was ever committed. Of a run that is written or pruned meanwhile
+        the numbers may belong to several moments.
+        """
         ...
 
     async def audit(self, entry: NewEntry) -> Entry:

@@ -47,6 +47,7 @@ from cairn_runtime.store.base import (
     Run,
     Signal,
     Swap,
+    Usage,
 )
 from cairn_runtime.store.file_audit import FileAudit
 from cairn_runtime.store.file_index import RunLogs, is_folder_name
@@ -409,6 +410,12 @@ class BlockingFile:
         """The gaps that prunes left."""
         ledger = self._runs.rows(run_id)
         return [] if ledger is None else list(ledger.gaps)
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """Count what is kept of many runs."""
+        check_heads(run_ids)
+        found = {run_id: self._runs.rows(run_id) for run_id in run_ids}
+        return {run_id: ledger.usage for run_id, ledger in found.items() if ledger is not None}
 
     async def audit(self, entry: NewEntry) -> Entry:
         """Append a line to the audit."""

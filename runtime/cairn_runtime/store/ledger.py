@@ -30,6 +30,7 @@ from cairn_runtime.store.base import (
     Phase,
     Run,
     Signal,
+    Usage,
     Wait,
 )
 from cairn_runtime.store.pruning import gaps_with
@@ -89,6 +90,14 @@ class Ledger:
         ledger.epoch, ledger.claim_id = fence
         ledger.phase, ledger.reason = "Cancelled", IMPORTING
         return ledger
+
+    @property
+    def usage(self) -> Usage:
+        """What is kept of the run."""
+        rows = [*self.rows.values()]
+        if not rows:
+            return Usage(0, 0, None, None)
+        return Usage(len(rows), sum(row.size for row in rows), rows[0].created_at, rows[-1].created_at)
 
     @property
     def row(self) -> Run:

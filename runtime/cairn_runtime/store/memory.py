@@ -44,6 +44,7 @@ from cairn_runtime.store.base import (
     Run,
     Signal,
     Swap,
+    Usage,
 )
 from cairn_runtime.store.ledger import Ledger, page, private
 from cairn_runtime.store.opening import StoreUrl
@@ -453,6 +454,14 @@ class MemoryStore:
         with place.lock:
             ledger = place.rows(run_id)
             return [] if ledger is None else list(ledger.gaps)
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """Count what is kept of many runs."""
+        check_heads(run_ids)
+        place = self._place
+        with place.lock:
+            found = {run_id: place.rows(run_id) for run_id in run_ids}
+            return {run_id: ledger.usage for run_id, ledger in found.items() if ledger is not None}
 
     async def audit(self, entry: NewEntry) -> Entry:
         """Append a line to the audit."""

@@ -106,13 +106,13 @@ def check_claim(claim_id: str) -> None:
 
 
 def check_heads(run_ids: Sequence[str]) -> None:
-    """Refuse to read more heads at once than every store can.
+    """Refuse to ask for more runs at once than every store can.
 
     Raises:
         ValueError: too many.
     """
     if len(run_ids) > MAX_HEADS:
-        raise ValueError(f"{len(run_ids)} ids in one call of heads; at most {MAX_HEADS}")
+        raise ValueError(f"{len(run_ids)} ids in one call; at most {MAX_HEADS}")
 
 
 def wait_is_open(waits: Sequence[Wait], signal: NewSignal, now: datetime, answered: Sequence[str]) -> bool:

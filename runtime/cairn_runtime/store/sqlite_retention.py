@@ -12,11 +12,11 @@ from typing import Any
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
 from cairn_runtime.model.ids import from_wire, to_wire
 from cairn_runtime.store.audits import check_entry, following
-from cairn_runtime.store.base import Entry, Gap, NewEntry, Run, Swap
+from cairn_runtime.store.base import Entry, Gap, NewEntry, Run, Swap, Usage
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
-from cairn_runtime.store.rows import still_held
+from cairn_runtime.store.rows import check_heads, still_held
 from cairn_runtime.store.sqlite_files import SQLiteFile
-from cairn_runtime.store.sqlite_rows import MAX_SEQ, SEQ_BITS, key_range, moment_or, run_of
+from cairn_runtime.store.sqlite_rows import MAX_SEQ, SEQ_BITS, key_range, moment_or, run_of, usage_of
 
 
 class SQLiteRetention:
@@ -125,6 +125,17 @@ class SQLiteRetention:
 
     def _gaps(self, run: int) -> list[Gap]:
         return [Gap(*row) for row in self._db.all("gaps", {"run": run})]
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """Count what is kept of many runs, in one view."""
+        check_heads(run_ids)
+        found: dict[str, Usage] = {}
+        with self._db.read():
+            for run_id in run_ids:
+                run = self._number_or_none(run_id)
+                if run is not None and self._db.maybe("guard", run=run) is not None:
+                    found[run_id] = usage_of(self._db.one("usage", **key_range(run)))
+        return found
 
     async def audit(self, entry: NewEntry) -> Entry:
         """Append a line to the audit."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from cairn_runtime.errors import CheckpointCorrupted
 from cairn_runtime.model.ids import from_wire, to_wire
-from cairn_runtime.store.base import Checkpoint, Head, NewRun, Origin, Outcome, Run, Signal, Wait
+from cairn_runtime.store.base import Checkpoint, Head, NewRun, Origin, Outcome, Run, Signal, Usage, Wait
 from cairn_runtime.store.rows import (
     metrics_in,
     moment_in,
@@ -31,6 +31,7 @@ from cairn_runtime.store.rows import (
 SEQ_BITS = 32
 MAX_SEQ = 2**SEQ_BITS - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Default = TypeVar("_Default", datetime, None)
 
 
 _NUMBER, _TEXT = (int,), (str,)
@@ -82,6 +83,13 @@ def checkpoint_of(run_id: str, row: tuple[Any, ...]) -> Checkpoint:
 def _usable(kinds: tuple[type, ...], value: object) -> object:
     """Put an empty value in the place of one whose type was damaged."""
     return value if type(value) in kinds else kinds[0]()
+
+
+def usage_of(row: tuple[Any, ...]) -> Usage:
+    """Read what `usage` counted; a moment that is damaged is None."""
+    count, size, *moments = row
+    oldest, newest = (moment_or(None, moment) for moment in moments)
+    return Usage(int(count), int(size), oldest, newest)
 
 
 def run_columns(new: NewRun, now: datetime) -> dict[str, Any]:
@@ -155,7 +163,7 @@ def waits_of(run_id: str, text: str) -> tuple[Wait, ...]:
         raise CheckpointCorrupted(f"the waits of run {run_id} are damaged: {error}") from error
 
 
-def moment_or(default: datetime, text: str) -> datetime:
+def moment_or(default: _Default, text: Any) -> datetime | _Default:  # noqa: ANN401 - a column
     """Read a moment; a damaged one is the default."""
     try:
         return from_wire(text)

@@ -39,6 +39,7 @@ from cairn_runtime.store.base import (
     Signal,
     Store,
     Swap,
+    Usage,
 )
 from cairn_runtime.store.owned import never
 
@@ -332,6 +333,10 @@ class ThreadedStore:
     async def gaps(self, run_id: str) -> list[Gap]:
         """See `Store.gaps`."""
         return await self._on_thread(self._inner.gaps(run_id))
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """See `Store.usage`."""
+        return await self._on_thread(self._inner.usage(run_ids))
 
     async def audit(self, entry: NewEntry) -> Entry:
         """See `Store.audit`."""

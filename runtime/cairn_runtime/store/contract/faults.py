@@ -32,6 +32,7 @@ from cairn_runtime.store.base import (
     Signal,
     Store,
     Swap,
+    Usage,
 )
 
 T = TypeVar("T")
@@ -243,6 +244,10 @@ class FaultyStore:
     async def gaps(self, run_id: str) -> list[Gap]:
         """Carry `gaps`."""
         return await self._carry(lambda: self.store.gaps(run_id))
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """Carry `usage`."""
+        return await self._carry(lambda: self.store.usage(run_ids))
 
     async def audit(self, entry: NewEntry) -> Entry:
         """Carry `audit`."""

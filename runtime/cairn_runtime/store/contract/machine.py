@@ -422,6 +422,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert [signal.number for signal in seen["signals"]] == run.pending
         assert {(seq, child) for seq, children in seen["holds"].items() for child in children} == run.holds
         assert (seen["progress"], seen["pins"], seen["gaps"]) == (run.progress, run.pins, run.gaps)
+        assert seen["usage"] == run.usage
 
 
 class TestAgainstAModel:

@@ -17,7 +17,17 @@ from cairn_runtime.errors import (
     WaitClosed,
 )
 from cairn_runtime.model.values import JSONObject
-from cairn_runtime.store.base import GENESIS_HASH, Checkpoint, Fence, Gap, NewRun, NewSignal, Outcome, Swap
+from cairn_runtime.store.base import (
+    GENESIS_HASH,
+    Checkpoint,
+    Fence,
+    Gap,
+    NewRun,
+    NewSignal,
+    Outcome,
+    Swap,
+    Usage,
+)
 
 Refusal = type[CairnError]
 SOON_YEAR = 2100
@@ -97,6 +107,13 @@ class ModelRun:
             Gap(first, last, self.hashes[first - 1], self.hashes[last + 1])
             for first, last in zip(firsts, lasts, strict=True)
         ]
+
+    @property
+    def usage(self) -> Usage:
+        """What is kept."""
+        made = [self.rows[seq].created_at for seq in sorted(self.rows)]
+        size = sum(row.size for row in self.rows.values())
+        return Usage(len(made), size, made[0] if made else None, made[-1] if made else None)
 
     def needed_for(self, seq: int) -> set[int]:
         """What a checkpoint is folded from, itself included."""

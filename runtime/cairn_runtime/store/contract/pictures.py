@@ -26,6 +26,7 @@ async def picture(store: Store, run_id: str) -> dict[str, Any]:
         "pins": await store.pins(run_id),
         "holds": await store.holds(run_id),
         "gaps": await store.gaps(run_id),
+        "usage": (await store.usage([run_id])).get(run_id),
     }
 
 

@@ -22,6 +22,7 @@ from cairn_runtime.store.contract.rivals import TestRivals
 from cairn_runtime.store.contract.runs import TestRuns
 from cairn_runtime.store.contract.signals import TestSignals
 from cairn_runtime.store.contract.swaps import TestSwaps
+from cairn_runtime.store.contract.usage import TestUsage
 
 __all__ = [
     "TestAgainstAModel",
@@ -52,6 +53,7 @@ __all__ = [
     "TestRuns",
     "TestSignals",
     "TestSwaps",
+    "TestUsage",
     "store_crash",
     "store_damage",
     "store_url",

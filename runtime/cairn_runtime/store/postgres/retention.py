@@ -10,13 +10,13 @@ from __future__ import annotations
 from cairn_runtime.errors import CheckpointNotFound, RunNotFound
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.audits import check_entry, following
-from cairn_runtime.store.base import Entry, Gap, NewEntry, Swap
+from cairn_runtime.store.base import Entry, Gap, NewEntry, Swap, Usage
 from cairn_runtime.store.postgres.rows import MAX_BIGINT, annotation_values, gap_values
 from cairn_runtime.store.postgres.sessions import Sessions
 from cairn_runtime.store.postgres.values import Value
 from cairn_runtime.store.postgres.wire import Wire
 from cairn_runtime.store.pruning import droppable, gaps_with, hold_counts
-from cairn_runtime.store.rows import still_held
+from cairn_runtime.store.rows import check_heads, still_held
 
 _PARTS = (
     "drop_checkpoints",
@@ -114,6 +114,13 @@ class PostgresRetention:
     async def gaps(self, run_id: str) -> list[Gap]:
         """The gaps that prunes left."""
         return [Gap(*row) for row in await self._sessions.fetch("gaps", run_id=run_id)]
+
+    async def usage(self, run_ids: list[str]) -> dict[str, Usage]:
+        """Count what is kept of many runs, in one statement: it may take long, and keeps nobody waiting."""
+        check_heads(run_ids)
+        async with self._sessions.transaction(patient=True) as wire:
+            rows = await wire.fetch("usage", run_ids=run_ids)
+        return {run_id: Usage(*numbers) for run_id, *numbers in rows}
 
     async def audit(self, entry: NewEntry) -> Entry:
         """Append a line to the audit."""

@@ -29,6 +29,7 @@ from cairn_runtime.store.base import (
     Phase,
     Run,
     Signal,
+    Usage,
     Wait,
 )
 from cairn_runtime.store.redis.replies import Argument
@@ -120,6 +121,20 @@ def _damaged(run_id: str, seq: int, header: bytes, payload: bytes | None) -> Che
 def entry_of(run_id: str, entry: Sequence[Any]) -> Checkpoint:
     """Read an entry of a run's stream, `[id, [kind, header]]`, as a header without payload."""
     return checkpoint_of(run_id, seq_of(entry), entry[1][1], None)
+
+
+def usage_of(answer: Sequence[Any], before: int) -> Usage:
+    """Read what `usage.lua` counted, behind so many bytes; a moment that is damaged is None."""
+    count, size, _, *ends = answer
+    oldest, newest = map(_made_at, ends or (b"", b""))
+    return Usage(count, before + int(size), oldest, newest)
+
+
+def _made_at(header: bytes) -> datetime | None:
+    try:
+        return from_wire(orjson.loads(header)[12])
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def seq_of(entry: Sequence[Any]) -> int:

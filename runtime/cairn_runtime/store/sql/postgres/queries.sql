@@ -481,6 +481,18 @@ DELETE FROM {holds} h USING doomed d WHERE (h.run, h.seq, h.child) = (d.run, d.s
 SELECT first_seq, last_seq, hash_before, hash_after FROM {gaps}
 WHERE run = (SELECT run FROM {runs} WHERE run_id = $run_id::text) ORDER BY first_seq;
 
+-- name: usage
+-- What is kept of many runs; reads no payload that lies elsewhere.
+SELECT r.run_id, u.count, u.bytes, oldest.created_at, newest.created_at
+FROM {runs} r JOIN {heads} h USING (run)
+CROSS JOIN LATERAL (SELECT count(*) AS count, coalesce(sum(c.size), 0)::bigint AS bytes
+                    FROM {checkpoints} c WHERE c.run = r.run) u
+LEFT JOIN LATERAL (SELECT c.created_at FROM {checkpoints} c WHERE c.run = r.run
+                   ORDER BY c.seq LIMIT 1) oldest ON true
+LEFT JOIN LATERAL (SELECT c.created_at FROM {checkpoints} c WHERE c.run = r.run
+                   ORDER BY c.seq DESC LIMIT 1) newest ON true
+WHERE r.run_id = ANY ($run_ids::text[]) AND NOT h.deleted;
+
 -- name: drop_gaps
 DELETE FROM {gaps} WHERE run = $run::bigint;
 

@@ -261,6 +261,13 @@ INSERT INTO gaps (run, first_seq, last_seq, hash_before, hash_after) VALUES (?, 
 -- name: gaps
 SELECT first_seq, last_seq, hash_before, hash_after FROM gaps WHERE run = :run ORDER BY first_seq;
 
+-- name: usage
+-- What is kept of a run; reads no payload.
+SELECT count(*), coalesce(sum(size), 0),
+       (SELECT created_at FROM checkpoints WHERE key BETWEEN :first AND :last ORDER BY key LIMIT 1),
+       (SELECT created_at FROM checkpoints WHERE key BETWEEN :first AND :last ORDER BY key DESC LIMIT 1)
+FROM checkpoints WHERE key BETWEEN :first AND :last;
+
 -- name: bury
 -- Leave a tombstone: whose run it was, when it was made, its epoch.
 UPDATE heads
