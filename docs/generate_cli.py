@@ -99,7 +99,7 @@ Moments are RFC 3339 in UTC, sizes are bytes, ids are whole, lists are newest fi
 | `state` | the channels by name |
 | `diff` | a JSON patch (RFC 6902): a list of `op, path, value` |
 | `validate` | `valid, files: [{file, workflow, valid, faults, warnings}]` |
-| `verify` | `sound, runs: [{run, workflow, checkpoints, sound, findings: [{first, last, reason, message, fault}]}]` |
+| `verify` | `sound, runs: [{run, workflow, checkpoints, head: {seq, id, hash}, sound, unread, findings: [{first, last, reason, message, fault}]}]` |
 | `graph` | `workflow, steps: [{name, what, standing, visits}], edges: [{from, to, kind, when, loop}]` |
 | `approve`, `reject`, `signal` | `run, workflow, name, number, value, createdAt`; an approval also `task, approved` |
 | an error | `error: {reason, message, faults: [{path, message}]}`, on standard output beside the exit code |

@@ -5,6 +5,8 @@
               encrypted are counted and not read
     folding   every checkpoint's events fit the state before it, and a snapshot is what they fold to
 
+A hash that was noted elsewhere may be expected on top (`expecting`): alone what is outside of the store tells
+that a whole history was rolled back.
 What a prune took or a later snapshot left behind is explained, and no fault.
 Reads only; a run that goes on meanwhile is proved up to the head that was there when it began.
 """
@@ -14,8 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cairn_runtime.cli.expecting import Expected, judge
 from cairn_runtime.cli.finding import the_run
 from cairn_runtime.cli.histories import checkpoints_of
+from cairn_runtime.cli.inputs import refuse
 from cairn_runtime.cli.outputs import Output
 from cairn_runtime.cli.stores import existing_store
 from cairn_runtime.cli.views import shapes
@@ -41,6 +45,8 @@ class Proof:
     run: Run
     checkpoints: int
     findings: Sequence[Finding]
+    head: Checkpoint | None = None
+    """The newest checkpoint that was proved, as a header."""
     unread: int = 0
     """Checkpoints of which only the header was proved, because nobody gave the keys."""
 
@@ -50,14 +56,20 @@ class Proof:
         return not any(finding.fault for finding in self.findings)
 
 
-async def verify(output: Output, url: str | None, who: str) -> int:
-    """Prove one run's history, or all; the exit code is 1 where something is wrong."""
+async def verify(output: Output, url: str | None, who: str, expected: Expected | None = None) -> int:
+    """Prove one run's history, or all; the exit code is 1 where something is wrong.
+
+    Raises:
+        InvalidInput: a hash is expected, and of no run.
+    """
+    if expected is not None and not who:
+        refuse("--expect", "name the run whose history must hold it")
     async with existing_store(url) as store:
         runs = [await the_run(store, who)] if who else [run async for run in all_runs(store)]
-        proofs = [await prove(store, run) for run in runs]
+        proofs = [await prove(store, run, expected) for run in runs]
     sound = all(proof.sound for proof in proofs)
     if output.for_people:
-        output.text(line for proof in proofs for line in _lines(proof))
+        output.text(line for proof in proofs for line in _lines(proof, named=bool(who)))
         if not proofs:
             output.note("no runs yet; nothing to verify")
     else:
@@ -65,8 +77,8 @@ async def verify(output: Output, url: str | None, who: str) -> int:
     return EXIT_DONE if sound else EXIT_FAILED
 
 
-async def prove(store: Store, run: Run) -> Proof:
-    """Walk a run's history from its beginning."""
+async def prove(store: Store, run: Run, expected: Expected | None = None) -> Proof:
+    """Walk a run's history from its beginning; it must hold the expected hash."""
     headers = [row async for row in checkpoints_of(store, run.run_id)]
     headers.reverse()
     # A prune may come between the two calls: gaps read last explain what is missing in the list.
@@ -88,7 +100,11 @@ async def prove(store: Store, run: Run) -> Proof:
             text = f"checkpoint {header.seq}: {error.message}"
             folding.found.append(Finding(header.seq, header.seq, "PayloadUnusable", text, fault=True))
             folding.lose()
-    return Proof(run, len(headers), _once(explain([*found, *folding.found], headers)), unread)
+    findings = _once(explain([*found, *folding.found], headers))
+    missed = None if expected is None else judge(expected, headers)
+    if missed is not None:
+        findings.append(missed)
+    return Proof(run, len(headers), findings, headers[-1] if headers else None, unread)
 
 
 def _head_findings(run: Run, headers: Sequence[Checkpoint]) -> list[Finding]:
@@ -164,7 +180,8 @@ def _once(found: Iterable[Finding]) -> list[Finding]:
     return list(out.values())
 
 
-def _lines(proof: Proof) -> list[str]:
+def _lines(proof: Proof, *, named: bool) -> list[str]:
+    """What was found; of a run that was named, and is sound, also its head: to be noted elsewhere."""
     run = proof.run
     verdict = f"{counted(proof.checkpoints, 'checkpoint')}, {'sound' if proof.sound else 'NOT SOUND'}"
     title = f"{workflow_name(run)}, run {short_id(run.run_id)}: {verdict}"
@@ -172,7 +189,12 @@ def _lines(proof: Proof) -> list[str]:
         title += (
             f" (headers only: {counted(proof.unread, 'payload')} encrypted, and CAIRN_KEYS_FILE is not set)"
         )
-    return [title, *(f"  {'!' if f.fault else '·'} {plain(f.message)}" for f in proof.findings)]
+    head = proof.head if named and proof.sound else None
+    return [
+        title,
+        *([f"  head {head.seq}:{head.hash}"] if head is not None else []),
+        *(f"  {'!' if f.fault else '·'} {plain(f.message)}" for f in proof.findings),
+    ]
 
 
 def _document(proofs: Sequence[Proof], *, sound: bool) -> JSONObject:
@@ -183,6 +205,7 @@ def _document(proofs: Sequence[Proof], *, sound: bool) -> JSONObject:
                 "run": proof.run.run_id,
                 "workflow": workflow_name(proof.run),
                 "checkpoints": proof.checkpoints,
+                "head": None if proof.head is None else _head_shape(proof.head),
                 "sound": proof.sound,
                 "unread": proof.unread,
                 "findings": [_shape(finding) for finding in proof.findings],
@@ -199,6 +222,10 @@ def _document(proofs: Sequence[Proof], *, sound: bool) -> JSONObject:
         ]
         out["error"] = shapes.error_shape("HistoryUnsound", "a history is not what was written", faults)
     return out
+
+
+def _head_shape(head: Checkpoint) -> JSONObject:
+    return {"seq": head.seq, "id": head.id, "hash": head.hash}
 
 
 def _shape(finding: Finding) -> JSONObject:

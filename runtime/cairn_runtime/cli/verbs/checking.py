@@ -52,11 +52,21 @@ def graph(
 
 def verify(
     who: OptionalWho = "",
+    expect: Annotated[
+        str,
+        typer.Option(
+            "--expect",
+            metavar="[SEQ:]HASH",
+            help="A hash that the run's history must hold: what verify printed once, noted elsewhere.",
+            show_default=False,
+        ),
+    ] = "",
     store: StoreOption = None,
     output: OutputOption = Format.TABLE,
     debug: DebugOption = False,
 ) -> int:
     """Prove that histories are what was written. Chain, digests, folding; exit code 1 where one is not."""
-    from cairn_runtime.cli import proofs
+    from cairn_runtime.cli import expecting, proofs
 
-    return finish(proofs.verify(Output(output), store, who))
+    expected = expecting.expectation(expect) if expect else None
+    return finish(proofs.verify(Output(output), store, who, expected))
