@@ -25,6 +25,7 @@ OLDEST = (6, 2)
 WAITAOF_SINCE = (7, 2)
 _CONFIG_KEYS = ("maxmemory-policy", "appendonly", "appendfsync")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
+_HERE = re.compile(r"localhost\Z|127\.[\d.]+\Z|::1\Z")
 _VOLATILE = "or write ?volatile=true into the URL if the runs may be forgotten"
 _SYNCED: dict[str | None, str] = {
     # While it syncs, such a server keeps writes in memory and answers them: killing its process loses them.
@@ -150,6 +151,14 @@ def concerns(server: Server) -> list[Concern]:
         text = "maxmemory is not set: the system ends the server when the machine's memory is used up"
         found.append(Concern(False, text, "CONFIG SET maxmemory 2gb, or what there is; CONFIG REWRITE"))
     return found
+
+
+def way_concerns(address: Address) -> list[Concern]:
+    """Whether others can listen on the way to the servers."""
+    if address.tls is not None or all(_HERE.match(host) for host, _ in address.hosts):
+        return []
+    text = "the connection is not encrypted, and leaves this machine"
+    return [Concern(False, text, "write rediss:// into the URL, and ?ca= where the authority is your own")]
 
 
 def refuse_unfit(server: Server, address: Address) -> None:

@@ -45,7 +45,7 @@ from cairn_runtime.store.opening import StoreUrl
 from cairn_runtime.store.owned import never
 from cairn_runtime.store.redis.addresses import read_address
 from cairn_runtime.store.redis.indexes import Changes, RunIndex
-from cairn_runtime.store.redis.inspections import Server, admit, concerns, inspect
+from cairn_runtime.store.redis.inspections import Server, admit, concerns, inspect, way_concerns
 from cairn_runtime.store.redis.nodes import Nodes
 from cairn_runtime.store.redis.records import (
     HEAD_FIELDS,
@@ -158,7 +158,8 @@ class RedisStore(RedisRetention):
         latency = time.perf_counter() - begin
         nodes = self._nodes.masters()
         servers = [await inspect(node, self._address) for node in nodes]
-        found = [concern for server in servers for concern in concerns(server)]
+        found = way_concerns(self._address)
+        found += [concern for server in servers for concern in concerns(server)]
         for node in nodes:
             user = self._address.user or NOBODY
             found += await rights(node, self._keys, user, clustered=self._nodes.clustered)

@@ -9,7 +9,7 @@ import pytest
 from cairn_runtime.errors import CairnError, StoreUnavailable, StoreUnusable
 from cairn_runtime.store.opening import parse_store_url
 from cairn_runtime.store.redis.addresses import read_address
-from cairn_runtime.store.redis.inspections import Server, refuse_unfit
+from cairn_runtime.store.redis.inspections import Server, refuse_unfit, way_concerns
 
 GOOD: dict[str, Any] = {
     "version": (7, 0),
@@ -98,3 +98,22 @@ def test_durable_is_said_in_a_sentence(changes, says):
 def test_claims_wait_where_the_server_can(changes, waits):
     """WAITAOF came with 7.2 and needs the log."""
     assert Server(**(GOOD | changes)).waits_for_disk is waits
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://db.example:6379/0", True),
+        ("redis://127.0.0.1,db.example", True),
+        ("redis+sentinel://one,two/0?master=m", True),
+        ("rediss://db.example", False),
+        ("redis://localhost", False),
+        ("redis://127.0.0.1:6380", False),
+        ("redis://[::1]:6379", False),
+    ],
+)
+def test_an_open_way_to_another_machine_is_told(url, told):
+    """Who listens there reads every state and the password."""
+    found = way_concerns(read_address(parse_store_url(url)))
+
+    assert [("rediss://" in concern.mend, concern.grave) for concern in found] == [(True, False)] * told
