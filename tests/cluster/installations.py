@@ -38,22 +38,34 @@ print(urllib.request.urlopen(urllib.request.Request(url, body.encode() or None))
 COMMITTED = """
 import asyncio, json, os
 from cairn_runtime import open_store
+from cairn_runtime.errors import KeyMissing
+from cairn_runtime.store.codec import Codec
 
-def task(row):
-    return f"{row.step}#{row.visit}" + ("" if row.item is None else f"[{row.item}]")
+def task(step, visit, item):
+    return f"{step}#{visit}" + ("" if item is None else f"[{item}]")
+
+def ended(row):
+    try:
+        events = Codec().decode_checkpoint(row)["events"]
+    except KeyMissing:  # then the header has to do, which names whoever ended last
+        return {task(row.step, row.visit, row.item)}
+    items = {task(*event[1:4]) for event in events if event[0] in ("item", "failed")}
+    return items | {task(*event[1:3], None) for event in events if event[0] == "done"}
 
 async def committed():
     store = await open_store(os.environ["CAIRN_STORE_URL"])
     found = {}
     for run in await store.runs(limit=1000):
-        rows = await store.checkpoints(run.run_id, limit=10000)
-        found[run.run_id] = {task(row): row.epoch for row in rows}
+        tasks, after = found.setdefault(run.run_id, {}), 0
+        while page := await store.read(run.run_id, after=after):
+            tasks.update((one, row.epoch) for row in page for one in ended(row))
+            after = page[-1].seq
     await store.close()
     print(json.dumps(found))
 
 asyncio.run(committed())
 """
-"""Run -> task -> the epoch that committed it, by one process: the command line takes a while to start."""
+"""Run -> task -> the epoch that committed its end, by one process: the command line starts slowly."""
 
 WITNESS = """
 apiVersion: v1
@@ -254,24 +266,30 @@ class Installation:
         """Let tasks go on; without a name all."""
         self._ask("/release", {"tasks": tasks})
 
-    def begun(self, task: str = "", *, times: int = 1, seconds: float = 60.0) -> list[Any]:
-        """Wait until a task has begun so many times; answer all its beginnings; without a task those of all.
+    def begun(self, task: str, *, times: int = 1, seconds: float = 60.0) -> list[Any]:
+        """Wait until a task has begun so many times; answer all its beginnings.
 
         Raises:
             TimeoutError: it has not.
         """
         query = urlencode({"task": task, "count": times, "seconds": seconds})
-        found: list[Any] = self._ask(f"/begun?{query}" if task else "/begun")
-        of_task = [one for one in found if not task or one["task"] == task]
-        if task and len(of_task) < times:
+        found: list[Any] = self._ask(f"/begun?{query}")
+        of_task = [one for one in found if one["task"] == task]
+        if len(of_task) < times:
             raise TimeoutError(f"{task} began {len(of_task)} times, not {times}, within {seconds:g} s")
         return of_task
+
+    def beginnings(self, *, at_least: int = 0, seconds: float = 60.0) -> list[Any]:
+        """All beginnings of all tasks; when there are so many, or the time is over."""
+        query = urlencode({"count": at_least, "seconds": seconds})
+        found: list[Any] = self._ask(f"/begun?{query}")
+        return found
 
     def repeated(self) -> list[str]:
         """Tasks that began again in an epoch after the one in which they were committed."""
         committed = json.loads(self.namespace.exec("witness", "python", "-c", COMMITTED))
         found = []
-        for one in self.begun():
+        for one in self.beginnings():
             epoch = committed.get(one["run"], {}).get(one["task"])
             if epoch is not None and one["epoch"] > epoch:
                 where = f"committed in epoch {epoch}, began in {one['epoch']}"

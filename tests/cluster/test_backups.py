@@ -148,7 +148,7 @@ def test_runs_go_on_from_a_dump_when_the_database_is_lost(site: Site, tmp_path: 
 
     assert {one: hashes(installed, one) for one in (run, ended)} == dumped
     assert installed.state("digest")["done"] == told("a", "b", "c", "d")
-    begun = Counter(one["task"] for one in installed.begun())
+    begun = Counter(one["task"] for one in installed.beginnings())
     assert begun == {"a#1": 1, "b#1": 1, "c#1": 2, "d#1": 2, "z#1": 1}
     assert status(installed.workflow("done"))["run"] == ended
     assert installed.repeated() == []

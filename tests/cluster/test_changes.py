@@ -22,7 +22,7 @@ def test_a_suspended_workflow_is_drained_and_goes_on_from_its_checkpoint(install
     held = installed.phase("paused", "Suspended")
     assert (status(held)["currentSteps"], status(held)["pod"]) == (["b"], "")
     assert condition_of(held, "Suspended")["reason"] == "SuspendedBySpec"
-    assert [one["task"] for one in installed.begun()] == ["a#1"]
+    assert [one["task"] for one in installed.beginnings()] == ["a#1"]
     installed.patch("paused", {"suspend": False})
 
     found = status(installed.phase("paused", "Succeeded"))

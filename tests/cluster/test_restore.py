@@ -56,7 +56,7 @@ def test_a_store_is_exported_and_runs_go_on_in_another_place(installed, elsewher
     # Two Workflows of this name have runs there, with one uid each: the namespace's newest is meant.
     newest = f"{elsewhere.namespace.namespace}/digest"
     assert elsewhere.state(newest)["done"] == told("a", "b", "c", "d")
-    assert {one["task"] for one in elsewhere.begun()} == {"c#1", "d#1"}
+    assert {one["task"] for one in elsewhere.beginnings()} == {"c#1", "d#1"}
     assert [line["what"] for line in elsewhere.cairn("audit")["lines"]].count("import") == 2
     installed.release()
     installed.phase("digest", "Succeeded")

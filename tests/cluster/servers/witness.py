@@ -5,7 +5,7 @@ It runs in a pod, on the standard library alone, and imports nothing of the test
     POST /begun      a step says so; the answer comes when nobody holds its task (any more)
     POST /hold       {"tasks": [...]}: from now on these tasks get no answer
     POST /release    {"tasks": [...]}: they go on; [] are all
-    GET  /begun      all that was said: {task, epoch, run, at}; ?task=T&count=N&seconds=S waits for N of T
+    GET  /begun      all that was said: {task, epoch, run, at}; ?count=N&seconds=S waits for N, &task=T of T
 """
 
 import json
@@ -44,11 +44,10 @@ class Witness(BaseHTTPRequestHandler):
         task, count = asked.get("task"), int(asked.get("count", 0))
 
         def enough():
-            return sum(said["task"] == task for said in begun) >= count
+            return sum(task in (None, said["task"]) for said in begun) >= count
 
         with changed:
-            if task is not None:
-                changed.wait_for(enough, timeout=float(asked["seconds"]))
+            changed.wait_for(enough, timeout=float(asked.get("seconds", 0)))
             self.answer([*begun])
 
     def answer(self, document):
