@@ -28,6 +28,7 @@ from tests.crash.examples.places import (
 
 CODES = {"Succeeded": 0, "Failed": 1, "Waiting": 3}
 MIDDLE = {
+    "agent": "act#1[1]",
     "diamond": "count",
     "fallback": "stored",
     "hello": "greet",
