@@ -220,3 +220,16 @@ def test_stats_of_one_workflow(cairn, url, write):
     assert "1 run: 1 Running" in said.out
     assert "4 checkpoints, " in said.out
     assert "loop" not in said.out.partition("WORKFLOW")[2]
+
+
+def test_stats_pass_over_what_is_damaged(cairn, url, write):
+    """A moment that cannot be read is none: everything else is counted."""
+    write(looped)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as db:
+        db.execute("UPDATE checkpoints SET created_at = 'noon'")
+    db.close()
+
+    said = cairn("stats", "--store", url, "-o", "json")
+
+    assert (said.code, said.document["checkpoints"] > 1) == (0, True)
+    assert said.document["oldest"] is said.document["newest"] is None

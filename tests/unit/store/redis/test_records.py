@@ -21,6 +21,7 @@ from cairn_runtime.store.redis.records import (
     outcome_arguments,
     run_of,
     signal_of,
+    usage_of,
 )
 
 ROW = {
@@ -103,6 +104,7 @@ def test_a_damaged_header_comes_out_with_what_can_be_read(header):
 
     assert (row.run_id, row.seq, row.payload) == ("run", 3, b"payload")
     assert not is_sealed(row)
+    assert usage_of([4, b"20", b"", header, b""], 10)[:2] == (4, 30)
 
 
 @pytest.mark.parametrize("field", sorted(ROW))
