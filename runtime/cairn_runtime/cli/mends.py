@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import re
 
-from cairn_runtime.errors import CairnError, ClusterUnavailable, StoreError, StoreTooNew
+from cairn_runtime.cli.kubectl import WORKFLOWS
+from cairn_runtime.errors import (
+    CairnError,
+    ClusterError,
+    ClusterUnavailable,
+    NotFound,
+    StoreError,
+    StoreTooNew,
+)
 
 _MENDS: tuple[tuple[str, str], ...] = (
     (r"not known|translate host name|getaddrinfo|No address|resolution",
@@ -28,12 +36,21 @@ _MENDS: tuple[tuple[str, str], ...] = (
 
 def mend_of(error: CairnError) -> str:
     """What mends an error; empty where the message itself says it, or nothing is known."""
-    if isinstance(error, StoreTooNew):
-        return "bring this program, or the image that it is in, to the release that changed the store"
-    if isinstance(error, ClusterUnavailable):
-        return "see: kubectl config get-contexts; kubectl cluster-info"
-    if not isinstance(error, StoreError):
-        return ""
-    if (rule := re.search(r"ACL SETUSER [^(]*", error.message)) is not None:
+    match error:
+        case StoreTooNew():
+            return "bring this program, or the image that it is in, to the release that changed the store"
+        case StoreError():
+            return _of_a_store(error.message)
+        case ClusterUnavailable():
+            return "see: kubectl config get-contexts; kubectl cluster-info"
+    if type(error) is NotFound and WORKFLOWS in error.message:
+        return "list what there is: kubectl cairn get; in every namespace: kubectl cairn get -A"
+    if type(error) is ClusterError and "context" in error.message:
+        return "see: kubectl config get-contexts"
+    return ""
+
+
+def _of_a_store(message: str) -> str:
+    if (rule := re.search(r"ACL SETUSER [^(]*", message)) is not None:
         return rule[0].strip()
-    return next((mend for pattern, mend in _MENDS if re.search(pattern, error.message, re.IGNORECASE)), "")
+    return next((mend for pattern, mend in _MENDS if re.search(pattern, message, re.IGNORECASE)), "")
