@@ -6,13 +6,14 @@ loses every packet of it.
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from tests.cluster import installations
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.watching import objects
-from tests.cluster.installations import SERVERS_IMAGE, Installation, status
+from tests.cluster.installations import SERVERS_IMAGE, Installation, secret, status
 from tests.cluster.workflows import SMALL, chain, step, told, workflow
 
 OUTAGE_SECONDS = 60.0
@@ -177,3 +178,39 @@ def test_an_outage_of_the_store_replaces_no_healthy_runner(installed):
     assert installed.state("saving-0")["done"] == told("a", "b", "c")
     assert len(installed.begun("b#1")) == 10
     installed.cairn("verify")
+
+
+@on_postgres
+def test_no_run_is_begun_again_in_a_store_that_does_not_know_it(installed, store_url):
+    """With another store what had ended stays so and what had not waits; with its own it goes on."""
+    installed.apply(chain("ended", "x"))
+    installed.phase("ended", "Succeeded")
+    installed.hold("b#1")
+    installed.apply(chain("halfway", "a", "b", "c"))
+    installed.begun("b#1")
+    halfway = status(
+        installed.namespace.until("workflows.cairn.dev/halfway", lambda one: "head" in status(one))
+    )
+
+    installed.scale(0)
+    installed.namespace.kubectl("delete", "pod", installed.newest_runner("halfway"), "--grace-period=0")
+    installed.namespace.apply(json.dumps(secret(f"{store_url}?schema=another")))
+    installed.scale(1)
+    said = installed.condition("halfway", "Stalled", "RunMissing", seconds=120)
+    installed.apply(chain("new", "n"))
+    installed.phase("new", "Succeeded", seconds=120)
+
+    assert "begin anew" in said["message"]
+    shown = status(installed.workflow("halfway"))
+    assert (shown["run"], shown["head"]) == (halfway["run"], halfway["head"])
+    assert status(installed.workflow("ended"))["phase"] == "Succeeded"
+    assert (len(installed.begun("x#1")), len(installed.begun("b#1"))) == (1, 1)
+
+    installed.scale(0)
+    installed.namespace.apply(json.dumps(secret(store_url)))
+    installed.scale(1)
+    installed.begun("b#1", times=2, seconds=120)
+    installed.release()
+    installed.phase("halfway", "Succeeded")
+    assert installed.state("halfway")["done"] == told("a", "b", "c")
+    assert len(installed.begun("a#1")) == 1

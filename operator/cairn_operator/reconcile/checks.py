@@ -292,6 +292,20 @@ def cancelled(world: World, run: Run) -> bool:
     return isinstance(notes, dict) and notes.get(CANCEL_ANNOTATION) == run.run_id
 
 
+def lost(world: World) -> bool:
+    """Whether the store does not know the run that the spec asks for, though its status tells of checkpoints.
+
+    It was in that store once: rows are made before a status tells of them. A run without a checkpoint is not
+    lost but made again, as nothing of it has happened.
+    """
+    status = world.workflow.status
+    head, told = status.get("head"), status.get("run")
+    if world.store_error is not None or world.served or not (isinstance(head, dict) and head.get("seq")):
+        return False
+    # Without a readable spec nobody knows which run it asks for; then that there is none must do.
+    return told == world.wanted if world.wanted else world.run is None
+
+
 def asks_for_start(manifest: Workflow) -> bool:
     """Whether the resume begins from the beginning, without an origin."""
     return manifest.spec.resume is not None and manifest.spec.resume.checkpoint == "start"

@@ -1,6 +1,7 @@
 """From one World to one Plan, without I/O; the first rule that fits wins.
 
     no answer from the store ......... wait, say so
+    the store lost the wanted run .... nothing is begun again from nothing: say so, if it had not ended
     the wanted run is not made ....... make it: hold the origin, end the old run, create the new one
     it cannot be made ................ say why; the run that there is goes on
     the run is finished .............. tidy up; delete the Workflow when its time is over
@@ -55,6 +56,7 @@ STORE_PAUSE_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 30.0
 """A live runner rings by its commits; this only bounds how late its silence is seen."""
 CODE_PAUSE_SECONDS = 10.0
+LOST_PAUSE_SECONDS = 30.0
 """How soon `codeFrom` is read again: nobody rings for a ConfigMap, and it may be applied a moment later."""
 _LONGEST_PAUSE_SECONDS = 30.0
 _REFUSED_PAUSE_SECONDS, _LONGEST_REFUSED_SECONDS = 5.0, 300.0
@@ -77,6 +79,9 @@ def decide(world: World, keeping: Keeping) -> Plan:
     """Decide what to do next about one Workflow."""
     if world.store_error is not None:
         return Plan((), status_of(world), STORE_PAUSE_SECONDS)
+    if checks.lost(world):
+        # Made again it would begin from nothing, its steps' effects included: that is for people to say.
+        return Plan((), status_of(world), LOST_PAUSE_SECONDS)
     making = _make(world, keeping)
     if making:
         return Plan(making, status_of(world))

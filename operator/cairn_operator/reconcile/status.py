@@ -1,4 +1,6 @@
-"""The status of a Workflow, made of what was observed; never read back but for the times of its conditions.
+"""The status of a Workflow, made of what was observed.
+
+It is read back for the times of its conditions, and where the store is silent or has lost the run.
 
 Conditions are the truth and `phase` is derived for people; their reasons are constant words.
 Everything has a bound, so that the status of a run of ten thousand steps stays small; and whatever a row, a
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import get_args
 
 from cairn_operator.reconcile import checks
@@ -22,7 +25,7 @@ from cairn_runtime.model.edges import edges
 from cairn_runtime.model.ids import to_wire, trace_id_for
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.model.workflow import Workflow
-from cairn_runtime.store.base import Phase, Run, Wait
+from cairn_runtime.store.base import FINISHED, Phase, Run, Wait
 
 MAX_CURRENT_STEPS = 20
 MAX_WAITS = 20
@@ -38,11 +41,17 @@ _MAX_ID, _MAX_STEP, _MAX_TASK, _MAX_NAME = 64, 45, 96, 128
 _NOT_IN_A_REASON = re.compile(r"[^A-Za-z0-9_,:]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _NO_POD = "the spec has faults, so no new pod is made; see the condition Accepted"
+_MISSING = (
+    "the store does not know this run any more, and it is not begun again from nothing; give the operator"
+    " the store back in which it was, import it, or begin anew: resume: {checkpoint: start, nonce: ...}"
+)
 _SUSPECT = "many runners look silent at once; the store is the likely cause, and none is replaced"
 
 
 def status_of(world: World) -> JSONObject:
     """Make the whole status."""
+    if checks.lost(world):
+        return _of_a_lost_run(world)
     run, pod = world.run, checks.runner_pod(world)
     phase = _phase(world, pod)
     status: JSONObject = {
@@ -72,6 +81,22 @@ def status_of(world: World) -> JSONObject:
     if (error := _last_error(run, attempts.cause, attempts.message)) is not None:
         status["lastError"] = error
     return status
+
+
+def _of_a_lost_run(world: World) -> JSONObject:
+    """What people see of it stays, as it is all that is left; of one that had not ended it is told.
+
+    The rows of one that has ended may go, by an expiry of the store for instance.
+    """
+    kept = {**world.workflow.status, "observedGeneration": world.workflow.generation}
+    if kept.get("phase") in FINISHED:
+        return kept
+    return {
+        **kept,
+        "phase": "Pending",
+        "pod": "",
+        "conditions": _conditions(replace(world, run=None), "Pending", None),
+    }
 
 
 # -- phase and conditions ----------------------------------------------
@@ -137,7 +162,9 @@ def _stalled(world: World, accepted: tuple[str, str, str], pod: PodFacts | None)
 
 
 def _unserved(world: World) -> tuple[str, str] | None:
-    """Why the resume that the spec asks for cannot be served; None: it can, or none is asked for."""
+    """Why the run that the spec asks for cannot be made; None: it is there, or can be made."""
+    if checks.lost(world):
+        return "RunMissing", _MISSING
     origin = world.origin
     if world.served or origin is None or origin.checkpoint is not None:
         return None

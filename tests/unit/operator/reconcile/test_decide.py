@@ -19,6 +19,7 @@ from tests.unit.operator.reconcile.builders import (
     ended,
     held,
     noted,
+    obj,
     parked,
     plan,
     pod,
@@ -29,7 +30,12 @@ from tests.unit.operator.reconcile.builders import (
     world,
 )
 
-from cairn_operator.reconcile.decide import CODE_PAUSE_SECONDS, LOOK_AGAIN_SECONDS, STORE_PAUSE_SECONDS
+from cairn_operator.reconcile.decide import (
+    CODE_PAUSE_SECONDS,
+    LOOK_AGAIN_SECONDS,
+    LOST_PAUSE_SECONDS,
+    STORE_PAUSE_SECONDS,
+)
 from cairn_operator.reconcile.state import (
     Annotate,
     CreateRun,
@@ -224,6 +230,37 @@ def test_without_the_store_nothing_is_done():
 
     assert made.actions == ()
     assert made.again_seconds == STORE_PAUSE_SECONDS
+
+
+SHOWN = {"run": RUN, "phase": "Running", "head": {"seq": 7, "id": "cp-7"}}
+LOST = {
+    "its status tells of checkpoints": ({}, True),
+    "it had ended": ({"phase": "Succeeded"}, True),
+    "it had no checkpoint": ({"head": {"seq": 0, "id": ""}}, False),
+    "nothing was told of it": ({"run": None, "head": None}, False),
+    "its status tells of another run, as the nonce is new": ({"run": "another"}, False),
+    "its status was not written by us": ({"head": "x"}, False),
+}
+
+
+@pytest.mark.parametrize(("changes", "lost"), LOST.values(), ids=LOST)
+def test_a_run_that_the_store_lost_is_not_begun_again(changes, lost):
+    """Neither from nothing, nor from an origin; nor does an older one go on that the store still has."""
+    seen = world(workflow=obj({**SHOWN, **changes}))
+    older = replace(seen, run=started(run_id="older"))
+
+    decided = plan(seen)
+    assert bool(decided.actions) is not lost
+    if lost:
+        assert decided.again_seconds == LOST_PAUSE_SECONDS
+        assert plan(older).actions == plan(replace(older, origin=found())).actions == ()
+
+
+def test_a_run_that_is_found_again_goes_on():
+    """By the same rules as if it had never been away."""
+    seen = world(workflow=obj(SHOWN), run=started(head_seq=7, head_id="cp-7"))
+
+    assert plan(seen).actions == plan(replace(seen, workflow=obj())).actions != ()
 
 
 # -- a runner that lives ----------------------------------------------

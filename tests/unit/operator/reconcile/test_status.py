@@ -114,6 +114,37 @@ def test_generic_tools_can_tell_whether_it_is_done(seen, reconciling, stalled):
     assert (told["Reconciling"]["status"], told["Stalled"]["status"]) == (reconciling, stalled)
 
 
+SHOWN = {
+    "run": RUN,
+    "head": {"seq": 7, "id": "cp-7"},
+    "progress": "3/9",
+    "pod": "digest-1",
+    "conditions": [],
+}
+
+
+@pytest.mark.parametrize("make", [world, broken], ids=["a sound spec", "a broken spec"])
+def test_a_run_that_the_store_lost_is_told_and_stays_in_sight(make):
+    """What was shown of it is the only trace that is left: taken away, the next pass would begin anew."""
+    status = status_of(make(workflow=obj({**SHOWN, "phase": "Running"})))
+
+    told = conditions(status)
+    assert (told["Degraded"]["status"], told["Degraded"]["reason"]) == ("True", "RunMissing")
+    assert (told["Stalled"]["status"], told["Reconciling"]["status"]) == ("True", "False")
+    assert {name: status[name] for name in ("run", "head", "progress")} == {
+        name: SHOWN[name] for name in ("run", "head", "progress")
+    }
+    assert (status["phase"], status["pod"]) == ("Pending", "")
+    assert_fits(status)
+
+
+def test_a_run_that_has_ended_may_go_from_the_store():
+    """Rows may expire: how it ended stays, and nobody is alarmed."""
+    before = status_of(world(run=started(phase="Succeeded", head_seq=7, head_id="cp-7")))
+
+    assert status_of(world(workflow=obj(before))) == before
+
+
 DEGRADED = {
     "a store without answer before all": (
         {"store_error": ("StoreUnavailable", "no answer"), "trouble": ("X", "x")},
