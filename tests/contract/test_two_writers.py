@@ -31,7 +31,7 @@ FOUND_BY = {
     "without-fence": "stale accepted",
     "looking-first": "stale accepted",
     "forgetful": "acknowledged lost",
-    "forking": "fork|acknowledged lost",
+    "forking": "fork|acknowledged lost|change undone",
     "halving": "torn",
     "reviving": "revived",
     "saying-yes": "acknowledged lost",

@@ -41,6 +41,11 @@ async def gated(state):
     while not there("gate"):
         await asyncio.sleep(0.01)
 
+async def drained(state, ctx):
+    note("drained")
+    while not ctx.draining:
+        await asyncio.sleep(0.01)
+
 async def suicide(state):
     note("suicide")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -193,21 +198,20 @@ async def test_a_step_that_leaves_with_exit_code_0_is_a_crash(place):
 async def test_an_interrupt_drains_the_runner(place):
     """Ctrl-C: what runs may finish, nothing new starts, exit 130, and the run can go on."""
     run = await place.run(
-        {"name": "gated", "python": "steps:gated"},
-        {"name": "quick", "python": "steps:quick", "needs": ["gated"]},
+        {"name": "drained", "python": "steps:drained"},
+        {"name": "quick", "python": "steps:quick", "needs": ["drained"]},
     )
     supervisor = place.supervisor(run)
     watching = asyncio.ensure_future(supervisor.watch())
-    pid = await place.pid("gated")
+    pid = await place.pid("drained")
 
     supervisor.interrupt()
-    (place.folder / "gate").touch()
     finish = await watching
 
     assert (finish.exit_code, finish.run.phase, finish.run.head_seq) == (130, "Running", 2)
     assert not alive(pid)
     assert (await place.supervisor(finish.run).watch()).exit_code == 0
-    assert len(place.notes("gated")) == 1
+    assert len(place.notes("drained")) == 1
 
 
 async def test_a_second_interrupt_leaves_nothing_running(place):
@@ -373,14 +377,13 @@ async def test_a_program_that_cannot_be_started_is_no_endless_loop(place):
 async def test_signals_to_the_supervisor_drain(place, number):
     """Ctrl-C, a polite kill, and the terminal that was closed."""
     run = await place.run(
-        {"name": "gated", "python": "steps:gated"},
-        {"name": "quick", "python": "steps:quick", "needs": ["gated"]},
+        {"name": "drained", "python": "steps:drained"},
+        {"name": "quick", "python": "steps:quick", "needs": ["drained"]},
     )
     process = await supervising(place, run)
-    pid = await place.pid("gated")
+    pid = await place.pid("drained")
 
     process.send_signal(number)
-    (place.folder / "gate").touch()
 
     assert await process.wait() == 130
     assert not alive(pid)
