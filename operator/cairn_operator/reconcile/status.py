@@ -60,8 +60,8 @@ def status_of(world: World) -> JSONObject:
         "conditions": _conditions(world, phase, pod),
     }
     if run is None:
-        # A store without answer takes nothing from what people already see.
-        return {**_kept(world), **status} if world.store_error is not None else status
+        # What the store does not tell, now or any more, takes nothing from what people already see.
+        return {**_kept(world), **status}
     attempts = checks.attempts_of(run)
     status |= {
         "run": _text(run.run_id, _MAX_ID),

@@ -138,6 +138,17 @@ def test_a_run_that_the_store_lost_is_told_and_stays_in_sight(make):
     assert_fits(status)
 
 
+def test_a_lost_run_stays_in_sight_while_another_is_asked_for_in_vain():
+    """Whoever takes that nonce back must find what tells that the run was lost."""
+    seen = world(RESUME, workflow=obj({**SHOWN, "phase": "Running"}), origin=UNKNOWN)
+    status = status_of(seen)
+
+    assert conditions(status)["Degraded"]["reason"] == "CheckpointNotFound"
+    taken_back = status_of(world(workflow=obj(status)))
+    assert conditions(taken_back)["Degraded"]["reason"] == "RunMissing"
+    assert taken_back["head"] == SHOWN["head"]
+
+
 def test_a_run_that_has_ended_may_go_from_the_store():
     """Rows may expire: how it ended stays, and nobody is alarmed."""
     before = status_of(world(run=started(phase="Succeeded", head_seq=7, head_id="cp-7")))
