@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import yaml
 from tests.cluster.harness.cluster import Cluster, Object
+from tests.cluster.harness.commands import until
 from tests.cluster.harness.places import CHECKOUT
 
 IMAGE = "localhost/cairn:test"
@@ -112,13 +113,13 @@ class Installation:
         self.namespace.apply(
             yaml.safe_dump_all(operator_manifests(self.namespace.namespace, self.environ | environ))
         )
-        rolled_out(self.namespace, OPERATOR)
+        self._only(1)
 
     def scale(self, replicas: int) -> None:
         """Have so many operators; with none, wait until the last one is gone."""
         self.namespace.kubectl("scale", f"deployment/{OPERATOR}", f"--replicas={replicas}")
         if replicas:
-            rolled_out(self.namespace, OPERATOR)
+            self._only(replicas)
         else:
             self.namespace.kubectl(
                 "wait",
@@ -127,6 +128,11 @@ class Installation:
                 "--for=delete",
                 "--timeout=60s",
             )
+
+    def _only(self, replicas: int) -> None:
+        """Wait for the operators that were asked for, and until no other one acts by its own settings."""
+        rolled_out(self.namespace, OPERATOR)
+        until(lambda: len(self.operators()) == replicas, "the operators before are gone", every=0.2)
 
     def operators(self) -> list[str]:
         """Names of the operator's pods."""
