@@ -32,10 +32,10 @@ def parent(pid: int) -> int:
 
 
 def noted(folder: Path, kinds: Iterable[str]) -> dict[str, int]:
-    """The process ids that were noted in files of these names, once all are there."""
-    names = list(kinds)
-    until(lambda: all((folder / name).exists() for name in names), f"{names} in {folder}")
-    return {name: int((folder / name).read_text()) for name in names}
+    """The process ids that were noted in files of these names, once all are there and say one."""
+    files = {name: folder / name for name in kinds}
+    until(lambda: all(file.exists() and file.read_text() for file in files.values()), f"{files}")
+    return {name: int(file.read_text()) for name, file in files.items()}
 
 
 def survivors(pids: Iterable[int]) -> list[int]:
