@@ -56,8 +56,9 @@ STORE_PAUSE_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 30.0
 """A live runner rings by its commits; this only bounds how late its silence is seen."""
 CODE_PAUSE_SECONDS = 10.0
-LOST_PAUSE_SECONDS = 30.0
 """How soon `codeFrom` is read again: nobody rings for a ConfigMap, and it may be applied a moment later."""
+LOST_PAUSE_SECONDS = 30.0
+"""How soon a run that the store has lost is looked for again: nobody rings when a store is given back."""
 _LONGEST_PAUSE_SECONDS = 30.0
 _REFUSED_PAUSE_SECONDS, _LONGEST_REFUSED_SECONDS = 5.0, 300.0
 _DOUBLINGS = 60

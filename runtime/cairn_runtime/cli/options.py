@@ -44,6 +44,15 @@ OptionalWho: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+OnlyWorkflow: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="[WORKFLOW]",
+        help="Only the runs of this Workflow.",
+        show_default=False,
+        autocompletion=workflow_names,
+    ),
+]
 InputOption: TypeAlias = Annotated[
     str | None,
     typer.Option(

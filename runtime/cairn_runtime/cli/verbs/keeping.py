@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cairn_runtime.cli.guessing import workflow_names
-from cairn_runtime.cli.options import CHECKPOINT_HELP, DebugOption, OutputOption, StoreOption
+from cairn_runtime.cli.options import CHECKPOINT_HELP, DebugOption, OnlyWorkflow, OutputOption, StoreOption
 from cairn_runtime.cli.outputs import Format, Output
 from cairn_runtime.cli.verbs.finishing import finish
 
@@ -28,15 +28,7 @@ CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help=CH
 
 
 def stats(
-    workflow: Annotated[
-        str,
-        typer.Argument(
-            metavar="[WORKFLOW]",
-            help="Only the runs of this Workflow.",
-            show_default=False,
-            autocompletion=workflow_names,
-        ),
-    ] = "",
+    workflow: OnlyWorkflow = "",
     store: StoreOption = None,
     output: OutputOption = Format.TABLE,
     debug: DebugOption = False,

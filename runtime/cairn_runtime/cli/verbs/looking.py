@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cairn_runtime.cli.guessing import workflow_names
 from cairn_runtime.cli.options import (
     CHECKPOINT_HELP,
     DebugOption,
+    OnlyWorkflow,
     OptionalWho,
     OutputOption,
     StoreOption,
@@ -32,15 +32,7 @@ LimitOption = Annotated[
 
 
 def runs(
-    workflow: Annotated[
-        str,
-        typer.Argument(
-            metavar="[WORKFLOW]",
-            help="Only the runs of this Workflow.",
-            show_default=False,
-            autocompletion=workflow_names,
-        ),
-    ] = "",
+    workflow: OnlyWorkflow = "",
     thread: Annotated[
         str,
         typer.Option("--thread", metavar="NAME", help="Only the runs of this thread.", show_default=False),
