@@ -42,14 +42,15 @@ def rules_of(rights: Iterable[Right]) -> list[Object]:
 
 
 @contextmanager
-def granted_when_missed(namespace: Cluster, account: str, deployment: str) -> Iterator[set[Right]]:
-    """Give a service account without rights whatever its log says that it may not do; yields what it has.
+def granted_when_missed(namespace: Cluster, account: str, pod: str) -> Iterator[set[Right]]:
+    """Give a service account without rights whatever its pod logs that it may not do; yields what it has.
 
-    A Workflow is touched after each grant, so that nobody waits for a pause to end.
+    The pod runs already: a log of a container that is not there yet cannot be followed.  A Workflow is
+    touched after each grant, so that nobody waits for a pause to end.
     """
     rights: set[Right] = set()
     _bind(namespace, account)
-    argv = namespace.kubectl_argv("logs", f"deployment/{deployment}", "--follow", "--pod-running-timeout=60s")
+    argv = namespace.kubectl_argv("logs", pod, "--follow")
     with subprocess.Popen(argv, env=namespace.environ(), stdout=subprocess.PIPE, text=True) as following:
 
         def give() -> None:

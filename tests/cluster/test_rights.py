@@ -11,6 +11,7 @@ import json
 import pytest
 import yaml
 from tests.cluster.harness.cluster import Cluster
+from tests.cluster.harness.commands import until
 from tests.cluster.installations import (
     IMAGE,
     OPERATOR,
@@ -32,13 +33,17 @@ SETTINGS = {"CAIRN_FINISHED_PODS": "0", "CAIRN_LIST_EVERY": "5s"}
 
 @pytest.fixture
 def bare(namespace: Cluster, images: None, defined: None, store_url: str) -> Installation:
-    """An installation whose operator has no right at all, and does not come on duty."""
+    """An installation whose operator runs without any right, and so does not come on duty."""
     namespace.apply(json.dumps(secret(store_url)))
     namespace.apply(witness_manifests())
     documents = operator_manifests(namespace.namespace, SETTINGS)
     namespace.apply(yaml.safe_dump_all(one for one in documents if "Role" not in one["kind"]))
     namespace.wait("pod/witness", "condition=Ready", seconds=START_SECONDS)
-    return Installation(namespace, SETTINGS)
+    installed = Installation(namespace, SETTINGS)
+    until(installed.operators, "the operator has a pod")
+    (pod,) = installed.operators()
+    namespace.wait(f"pod/{pod}", "jsonpath={.status.phase}=Running", seconds=START_SECONDS)
+    return installed
 
 
 def live(installed: Installation) -> None:
@@ -127,7 +132,9 @@ def test_each_right_of_the_operator_is_needed_and_none_is_lacking(bare):
     documents = manifests("operator.yaml")
     granted = rights_in(one for one in documents if one["kind"] in ("Role", "ClusterRole"))
 
-    with granted_when_missed(bare.namespace, OPERATOR, OPERATOR) as needed:
+    (pod,) = bare.operators()
+
+    with granted_when_missed(bare.namespace, OPERATOR, pod) as needed:
         live(bare)
 
     assert needed == granted
