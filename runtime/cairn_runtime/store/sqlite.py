@@ -386,8 +386,9 @@ class BlockingSQLite(SQLiteRetention):
     async def send(self, run_id: str, signal: NewSignal) -> Signal:
         """Store a signal and mark the run changed."""
         run = self._number(run_id)
-        now = self._clock()
         with self._db.write():
+            # Not sooner: who waited for its turn past a deadline is late.
+            now = self._clock()
             stored = self._db.maybe("signal_of", run=run, client_id=signal.client_id)
             if stored is not None:
                 self._guard(run, run_id)

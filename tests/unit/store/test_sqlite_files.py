@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -428,6 +428,31 @@ async def test_a_hold_without_a_child_ends_after_the_grace(tmp_path):
 
     assert within == [3, 1]
     assert await seqs(store, writer.run_id) == [3]
+    await store.close()
+
+
+async def test_the_time_of_a_signal_is_taken_when_its_turn_has_come(tmp_path):
+    """Else one that waited for another writer is accepted with a time before a deadline that is over."""
+    path = tmp_path / "cairn.db"
+    writing = []
+
+    def clock():
+        with closing(sqlite3.connect(path, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                writing.append(True)
+            else:
+                writing.append(False)
+        return datetime.now(UTC)
+
+    store = SQLiteStore(parse_store_url(url(path)), clock=clock)
+    await store.open()
+    writer = await begun(store)
+    writing.clear()
+    await store.send(writer.run_id, NewSignal("go", 1, "client"))
+
+    assert writing == [True]
     await store.close()
 
 
