@@ -17,6 +17,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -26,12 +27,13 @@ import orjson
 from cairn_runtime.engine.apply import Event
 from cairn_runtime.engine.counting import count_events
 from cairn_runtime.engine.frontier import RunState
+from cairn_runtime.errors import CheckpointTooLarge
 from cairn_runtime.model.ids import new_id, task_key
 from cairn_runtime.model.metrics import RunMetrics, read_metrics
 from cairn_runtime.model.values import JSONObject, JSONValue
 from cairn_runtime.store.base import GENESIS_HASH, Beat, Checkpoint, Fence, Outcome, Run, Signal, Store
 from cairn_runtime.store.chain import SKIPS, sealed
-from cairn_runtime.store.codec import FORMAT_VERSION, SALT_BYTES, Codec
+from cairn_runtime.store.codec import FORMAT_VERSION, SALT_BYTES, Codec, Encoded
 from cairn_runtime.store.patience import insist
 
 log = logging.getLogger("cairn.control")
@@ -110,7 +112,7 @@ class Control:
         """Make the next checkpoint of events; it holds the full state too where that is due.
 
         Raises:
-            CheckpointTooLarge: these events, or the state, are over the bound.
+            CheckpointTooLarge: these events are over the bound, or the state of a snapshot that must be.
         """
         snapshot = snapshot or self.skipped is not None
         body: dict[str, Any] = {"events": events}
@@ -118,20 +120,27 @@ class Control:
             body["state"] = state.to_json()
         plain = self.codec.plain(body, salt=os.urandom(SALT_BYTES))
         deltas = self.delta_bytes + len(plain)
+        encoded = None
         if not snapshot and deltas > self._threshold:
-            # The deltas weigh as much as a snapshot may: see what the state really weighs.
-            whole = state.to_json()
-            weight = len(orjson.dumps(whole))
-            if weight <= min(deltas, self.codec.limits.plain_bytes // 2):
-                snapshot = True
-                plain = self.codec.plain({**body, "state": whole}, salt=os.urandom(SALT_BYTES))
-                self._threshold = max(SNAPSHOT_FLOOR_BYTES, weight)
-            else:
-                self._threshold = max(weight, deltas + deltas // 2)
+            encoded = self._pack_whole(events, state, deltas)
+            snapshot = encoded is not None
         count_events(self.metrics, events)
-        encoded = self.codec.pack(plain)
+        encoded = encoded or self.codec.pack(plain)
         self.delta_bytes = 0 if snapshot else deltas
         self._append(encoded.payload, encoded.digest, mark, snapshot=snapshot)
+
+    def _pack_whole(self, events: list[Event], state: RunState, deltas: int) -> Encoded | None:
+        """Pack a snapshot where the deltas weigh as much as one may and it is within the bounds; else None."""
+        whole = state.to_json()
+        weight = len(orjson.dumps(whole))
+        if weight <= min(deltas, self.codec.limits.plain_bytes // 2):
+            # What a payload cannot hold is folded from its deltas, however many: no reason to end a run.
+            with suppress(CheckpointTooLarge):
+                encoded = self.codec.encode({"events": events, "state": whole}, salt=os.urandom(SALT_BYTES))
+                self._threshold = max(SNAPSHOT_FLOOR_BYTES, weight)
+                return encoded
+        self._threshold = max(weight, deltas + deltas // 2)
+        return None
 
     def _append(self, payload: bytes, digest: str, mark: Mark, *, snapshot: bool) -> None:
         now = time.time()

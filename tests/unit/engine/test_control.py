@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tests.unit.engine.lab import Lab
 
 from cairn_runtime.engine.context import Context, State
 from cairn_runtime.engine.control import SNAPSHOT_FLOOR_BYTES
-from cairn_runtime.store.codec import Codec, Encoded
+from cairn_runtime.store.codec import Codec, Encoded, Limits
 from cairn_runtime.store.opening import open_store
 
 
@@ -77,3 +78,17 @@ async def test_what_becomes_a_snapshot_is_compressed_once(monkeypatch) -> None:
 
     assert "snapshot" in kinds
     assert len(packed) == len(kinds)
+
+
+async def test_a_state_over_the_bound_of_a_payload_goes_on_in_deltas() -> None:
+    """A snapshot only keeps folding short; a run whose state no payload can hold does not end by it."""
+
+    async def write(_state: State, ctx: Context) -> dict[str, Any]:
+        return {"x": [os.urandom(6000).hex()]}
+
+    lab = Lab(await open_store("memory:"), functions={"a": write}, **looping(20, reducer="extend"))
+    lab.codec = Codec(Limits(payload_bytes=32 * 1024))
+
+    assert (await lab.run()).phase == "Succeeded"
+    assert len((await lab.state()).channels["x"]) == 20
+    await lab.store.close()
