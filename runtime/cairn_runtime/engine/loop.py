@@ -83,6 +83,8 @@ class RunLoop:
         self._fatal: BaseException | None = None
         self._drain_until: float | None = None
         self._linger_until: float | None = None
+        self._ahead_seconds = 0.0
+        """By how much this machine's clock was ahead of the store's, which decides, at the last look."""
         self._deadline: float | None = None
         times_out_at = None
         if workflow.timeout_seconds is not None and started_at is not None:
@@ -307,8 +309,12 @@ class RunLoop:
         if self.state.waiting and not at_rest:
             due = waits.wake_at(self.state.parked())
             if due is not None:
-                moments.append(now + (due - utc_now()).total_seconds())
+                moments.append(now + self._seconds_until(due))
         return min((moment - now for moment in moments if moment is not None), default=None)
+
+    def _seconds_until(self, due: datetime) -> float:
+        """How long until something is due by the store's clock, as far as that is known."""
+        return (due - utc_now()).total_seconds() + self._ahead_seconds
 
     # -- settling ----------------------------------------------
 
@@ -325,7 +331,7 @@ class RunLoop:
             raise self._fatal
         if self.state.waiting and not self.draining and self.state.failure is None:
             due = waits.wake_at(self.state.parked())
-            if self._look or (due is not None and due <= utc_now()):
+            if self._look or (due is not None and self._seconds_until(due) <= 0):
                 await self._answer()
 
     def _settle_time(self, now: float) -> None:
@@ -446,6 +452,7 @@ class RunLoop:
         if self.control.unsaved:
             await self._saving.write()
         beat, signals = await self.control.look()
+        self._ahead_seconds = (utc_now() - beat.now).total_seconds()
         over, refused = waits.judge(self.state.parked(), signals, beat.now)
         for signal in refused:
             log.warning("signal was refused", extra={"task": signal.task, "problem": signal.problem})

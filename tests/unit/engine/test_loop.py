@@ -16,7 +16,8 @@ from cairn_runtime.errors import CheckpointCorrupted, StoreUnavailable, Supersed
 from cairn_runtime.model.ids import utc_now
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Checkpoint, Fence, Origin, Outcome, Signal, Store
-from cairn_runtime.store.opening import open_store
+from cairn_runtime.store.memory import MemoryStore
+from cairn_runtime.store.opening import open_store, parse_store_url
 
 CHAIN: list[dict[str, Any]] = [{"name": "a"}, {"name": "b", "needs": ["a"]}, {"name": "c", "needs": ["b"]}]
 COUNTER = {"channels": {"n": {"reducer": "add", "initial": 0}}}
@@ -554,6 +555,24 @@ async def test_a_sleep_is_over_at_its_time(store: Store) -> None:
 
     short = Lab(store, [{"name": "nap", "sleep": "1ms"}], {})
     assert (await short.run(linger_seconds=5.0)).phase == "Succeeded"
+
+
+async def test_a_clock_ahead_of_the_stores_asks_no_more_often() -> None:
+    """What is over by this machine's clock alone is waited for; the store is not asked again and again."""
+    asked = 0
+
+    class Counted(Wrapped):
+        async def heartbeat(self, run_id: str, fence: Fence, metrics: JSONObject | None = None) -> Any:
+            nonlocal asked
+            asked += 1
+            return await self.inner.heartbeat(run_id, fence, metrics)
+
+    behind = MemoryStore(parse_store_url("memory:"), clock=lambda: utc_now() - timedelta(seconds=0.2))
+    await behind.open()
+    lab = Lab(Counted(behind), [{"name": "nap", "sleep": "10ms"}], {})
+
+    assert (await lab.run(linger_seconds=5.0)).phase == "Succeeded"
+    assert asked <= 5
 
 
 async def test_other_branches_go_on_while_one_waits(store: Store) -> None:
