@@ -130,7 +130,7 @@ class Control:
         self._append(encoded.payload, encoded.digest, mark, snapshot=snapshot)
 
     def _pack_whole(self, events: list[Event], state: RunState, deltas: int) -> Encoded | None:
-        """Pack a snapshot where the deltas weigh as much as one may and it is within the bounds; else None."""
+        """Pack a snapshot where the deltas weigh as much as one may, if it is within the bounds."""
         whole = state.to_json()
         weight = len(orjson.dumps(whole))
         if weight <= min(deltas, self.codec.limits.plain_bytes // 2):
