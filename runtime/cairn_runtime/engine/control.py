@@ -136,7 +136,8 @@ class Control:
         if weight <= min(deltas, self.codec.limits.plain_bytes // 2):
             # What a payload cannot hold is folded from its deltas, however many: no reason to end a run.
             with suppress(CheckpointTooLarge):
-                encoded = self.codec.encode({"events": events, "state": whole}, salt=os.urandom(SALT_BYTES))
+                body: dict[str, Any] = {"events": events, "state": whole}
+                encoded = self.codec.encode(body, salt=os.urandom(SALT_BYTES))
                 self._threshold = max(SNAPSHOT_FLOOR_BYTES, weight)
                 return encoded
         self._threshold = max(weight, deltas + deltas // 2)
