@@ -66,6 +66,10 @@ class Cells:
             raise WriteRefused(f"a write's channel is a name, not {channel!r}")
         if self.strict:
             raise WriteRefused(f'channel "{channel}" is not declared in spec.state.channels')
+        try:
+            jsonify(channel, "a channel's name")
+        except NotJSON as error:
+            raise WriteRefused(str(error)) from None
         return replace
 
     def _check(self, channel: str, value: JSONValue) -> None:

@@ -27,6 +27,7 @@ from cairn_runtime.engine.compiled import CompiledStep, CompiledWorkflow
 from cairn_runtime.engine.context import Call, Park, State
 from cairn_runtime.engine.control import Control
 from cairn_runtime.engine.execute import Action, Executor
+from cairn_runtime.engine.execute.faults import bounded, name_of, names_of
 from cairn_runtime.engine.frontier import RunState
 from cairn_runtime.engine.plan import Planner
 from cairn_runtime.engine.port import Happening, Port
@@ -34,7 +35,7 @@ from cairn_runtime.engine.readiness import Readiness, Start
 from cairn_runtime.engine.retry import attempt_timeout, delay, may_retry
 from cairn_runtime.engine.saving import Ending, Saving
 from cairn_runtime.engine.tracing import Tracer
-from cairn_runtime.errors import DeadlinePassed, StepError
+from cairn_runtime.errors import CairnError, DeadlinePassed, StepError, StepFailed
 from cairn_runtime.model.ids import TaskKey, parse_task_key, task_key, utc_now
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Wait
@@ -255,6 +256,11 @@ class RunLoop:
             happening.park = park
         except StepError as error:
             happening.error = error
+        except CairnError as error:
+            # Of another run or store, which the step itself asked: a port answers with no such error.
+            happening.error = StepFailed(
+                error.message, error=name_of(type(error)), mro=names_of(type(error))
+            )
         except asyncio.CancelledError:
             happening.cancelled = True
         except BaseException as error:  # noqa: BLE001 - a fault of ours must end the run, not hang it
@@ -369,7 +375,7 @@ class RunLoop:
                 raise happening.error
             if happening.park is not None:
                 park = happening.park
-                wait = Wait(happening.task, "park", park.signal or "", park.message, until=park.until)
+                wait = Wait(happening.task, "park", park.signal or "", bounded(park.message), until=park.until)
                 self._planner.park(step, item, wait)
                 self._look = True
             elif returned is not None:
@@ -383,6 +389,8 @@ class RunLoop:
 
     def _settle_error(self, happening: Happening, error: StepError) -> None:
         """Try again later, or let the task fail for good."""
+        # It may quote what a step named its channels or chose to follow.
+        error.args = (bounded(error.message),)
         step, item, key = happening.step, happening.item, happening.task
         settings = self.workflow.steps[step].retry
         task = self.state.task(step, item)

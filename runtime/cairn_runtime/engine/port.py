@@ -91,12 +91,13 @@ class Port:
         """Commit writes now; a key that this task has committed before is skipped.
 
         Raises:
-            StepError: a write is refused or conflicts.
+            StepError: a write is refused or conflicts, or the key is no text that can be stored.
         """
         self._ordinal += 1
         name = key if key is not None else f"#{self._ordinal}"
         if name in self._keys:
             return
+        _copied(name, "key")
         copied = {channel: _copied(value, channel) for channel, value in writes.items()}
         await self._ask(copied, name)
         self._keys = {*self._keys, name}

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.engine.lab import Lab, nothing
 
 from cairn_runtime.engine.context import Context, Park, State
-from cairn_runtime.errors import CheckpointCorrupted, StoreUnavailable, Superseded
+from cairn_runtime.errors import CairnError, CheckpointCorrupted, StoreUnavailable, Superseded, WaitClosed
 from cairn_runtime.model.ids import utc_now
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.base import Checkpoint, Fence, Origin, Outcome, Signal, Store
@@ -36,6 +36,73 @@ async def one(_state: State, _ctx: Context) -> dict[str, int]:
 
 def each(function: Any, steps: list[dict[str, Any]] = CHAIN) -> dict[str, Any]:
     return {step["name"]: function for step in steps}
+
+
+# -- what steps may bring ----------------------------------------------
+
+
+CAUGHT: list[dict[str, Any]] = [
+    {"name": "a", "catch": "sorry", "retry": {"limit": 1, "baseDelay": "1ms"}},
+    {"name": "sorry"},
+]
+
+
+@pytest.mark.parametrize(
+    "error", [Superseded("another-run"), StoreUnavailable("another store"), WaitClosed("nobody waits")]
+)
+async def test_what_a_step_met_in_cairn_is_its_own_failure(store: Store, error: CairnError) -> None:
+    """A step may run and signal other runs; what it meets there says nothing about the run it is part of."""
+    calls = 0
+
+    async def ask(_state: State, _ctx: Context) -> None:
+        nonlocal calls
+        calls += 1
+        raise error
+
+    lab = Lab(store, CAUGHT, {"a": ask})
+
+    assert (await lab.run()).phase == "Succeeded"
+    assert calls == 2
+    caught = (await lab.state()).channels["error"]
+    assert isinstance(caught, dict)
+    assert (caught["error"], caught["message"]) == (type(error).__name__, error.message)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_a_channel_that_cannot_be_written_down_fails_its_task(store: Store, strict: bool) -> None:  # noqa: FBT001 - a parameter
+    """Half of a surrogate pair comes from names of files; it must not end the run of all others."""
+
+    async def odd(_state: State, _ctx: Context) -> dict[str, int]:
+        return {"caf\udce9": 1}
+
+    lab = Lab(store, CAUGHT, {"a": odd}, state={"strict": strict})
+
+    assert (await lab.run()).phase == "Succeeded"
+    assert "error" in (await lab.state()).channels
+
+
+async def test_a_key_that_cannot_be_written_down_fails_its_task(store: Store) -> None:
+    """As a channel."""
+
+    async def odd(_state: State, ctx: Context) -> None:
+        await ctx.checkpoint({"error": None}, key="caf\udce9")
+
+    lab = Lab(store, CAUGHT, {"a": odd})
+
+    assert (await lab.run()).phase == "Succeeded"
+
+
+async def test_the_message_of_a_park_is_bounded_and_can_be_written_down(store: Store) -> None:
+    """It stands in the row and in the object's status."""
+
+    async def wait(_state: State, _ctx: Context) -> None:
+        raise Park(signal="go", message="caf\udce9" + "x" * 100_000)
+
+    lab = Lab(store, [{"name": "a"}], {"a": wait})
+
+    assert (await lab.run()).phase == "Waiting"
+    assert (await lab.row()).waits[0].message.startswith("caf\\udce9xxx")
+    assert len((await lab.row()).waits[0].message) < 5000
 
 
 # -- policies and durability ----------------------------------------------
