@@ -258,9 +258,7 @@ class RunLoop:
             happening.error = error
         except CairnError as error:
             # Of another run or store, which the step itself asked: a port answers with no such error.
-            happening.error = StepFailed(
-                error.message, error=name_of(type(error)), mro=names_of(type(error))
-            )
+            happening.error = StepFailed(error.message, error=name_of(type(error)), mro=names_of(type(error)))
         except asyncio.CancelledError:
             happening.cancelled = True
         except BaseException as error:  # noqa: BLE001 - a fault of ours must end the run, not hang it
@@ -375,7 +373,9 @@ class RunLoop:
                 raise happening.error
             if happening.park is not None:
                 park = happening.park
-                wait = Wait(happening.task, "park", park.signal or "", bounded(park.message), until=park.until)
+                wait = Wait(
+                    happening.task, "park", park.signal or "", bounded(park.message), until=park.until
+                )
                 self._planner.park(step, item, wait)
                 self._look = True
             elif returned is not None:

@@ -69,7 +69,7 @@ async def test_what_a_step_met_in_cairn_is_its_own_failure(store: Store, error: 
 
 
 @pytest.mark.parametrize("strict", [True, False])
-async def test_a_channel_that_cannot_be_written_down_fails_its_task(store: Store, strict: bool) -> None:  # noqa: FBT001 - a parameter
+async def test_a_channel_that_cannot_be_written_down_fails_its_task(store: Store, strict: bool) -> None:
     """Half of a surrogate pair comes from names of files; it must not end the run of all others."""
 
     async def odd(_state: State, _ctx: Context) -> dict[str, int]:
