@@ -74,9 +74,9 @@ def answer_problem(wait: Wait, value: JSONValue) -> str:
     if wait.kind == "approval":
         if not isinstance(value, dict) or not isinstance(value.get("approved"), bool):
             return "an approval is an object with approved: true or false"
+        if not value["approved"] and value.get("value") is None:
+            return ""  # a no needs no value; a yes without one would fail in the step that reads it
         value = value.get("value")
-        if value is None:
-            return ""
     if wait.schema is None:
         return ""
     return "; ".join(map(str, _schema(orjson.dumps(wait.schema)).check(value)[:3]))

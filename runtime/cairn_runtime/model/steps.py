@@ -117,8 +117,8 @@ class Approval(Model):
     schema_: JSONValue = Field(
         default=None,
         alias="schema",
-        description="JSON Schema for the `value` given with the answer; an answer that does not fit is"
-        " refused."
+        description="JSON Schema for the `value` of the answer; an answer that does not fit is refused."
+        " A yes without a value counts as null, a no needs none."
         " Null: any value, or none.",
     )
     deadline: PositiveDuration | None = Field(

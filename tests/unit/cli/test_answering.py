@@ -88,7 +88,9 @@ def test_a_value_must_be_what_the_wait_asks_for(cairn, url, write):
     write(lambda store: Writer.begin(store, document(SIGNED)))
 
     refused = cairn("approve", "digest", "--value", "{}", "--store", url, "-o", "json")
+    without = cairn("approve", "digest", "--store", url)
     signal = cairn("signal", "digest", "paid", '"much"', "--store", url, "-o", "json")
+    assert (without.code, without.err) == (2, 'error: --value: the value is not of type "object"\n')
     assert (refused.code, refused.document["error"]["faults"][0]["path"]) == (2, "--value")
     assert (signal.code, signal.document["error"]["faults"][0]["path"]) == (2, "JSON")
     assert cairn("approve", "digest", "--value", '{"copies": 1}', "--store", url).code == 0
