@@ -26,6 +26,8 @@ _MENDS: tuple[tuple[str, str], ...] = (
      "mend user and password in the URL, or let them in on the server"),
     (r"certificate|SSL|TLS",
      "mend the server's certificate; in the URL sslmode and sslrootcert (Postgres), ca and verify (Redis)"),
+    (r"this user may not|that this user may write",
+     "let this user write there, or name another place: --store sqlite:////absolute/path.db"),
     (r"permission|NOPERM|may not|right",
      "give the store's user its rights: docs/howto/use-postgres.md, docs/howto/use-redis.md"),
     (r"timed? ?out|no answer|did not answer",

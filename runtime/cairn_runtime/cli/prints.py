@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from cairn_runtime.cli.views.texts import plain
 _MOST = 1024 * 1024
 """So many bytes at most are taken at once; a step that prints without end must not hold up the rest."""
 _STEP = "cairn.step"
+_RECORD = '{"time":'
+"""How a line of our own log begins."""
 _SERIOUS = frozenset({"warning", "error", "critical"})
 _TRACES = 256
 """So many tasks' last tracebacks are remembered."""
@@ -62,9 +65,12 @@ class Reader:
     _traces: dict[str, str] = field(default_factory=dict)
 
     def read(self, text: str) -> list[Printed]:
-        """Read one line of a runner's output."""
-        record = _record(text)
-        return [Printed(plain(text))] if record is None else self.take(record)
+        """Read one line of a runner's output; a record may stand behind a line that a step did not end."""
+        begun, mark, rest = text.partition(_RECORD)
+        record = _record(mark + rest)
+        if record is None:
+            return [Printed(plain(text))]
+        return [*_lines(begun.rstrip(), ""), *self.take(record)]
 
     def take(self, record: Mapping[str, object]) -> list[Printed]:
         """Make lines of one record of our log."""
@@ -96,9 +102,12 @@ class Reader:
         return []
 
     def _why(self, record: Mapping[str, object]) -> str:
-        """The last line of the task's traceback, `OSError: connection reset`; else the error's name."""
-        trace = self._traces.get(str(record.get("task", "")), "").rstrip()
-        return plain(trace.rpartition("\n")[2] or str(record.get("error", "")))
+        """The first line of the error at the end of the task's traceback, `OSError: reset`; else its name."""
+        name = str(record.get("error", ""))
+        lines = self._traces.get(str(record.get("task", "")), "").rstrip().splitlines()
+        error = re.compile(rf"[\s|]*((?:\S+\.)?{re.escape(name)}(?::.*)?)$")
+        told = [found[1] for text in lines if (found := error.match(text))]
+        return plain((told or lines or [name])[-1])
 
 
 @dataclass(slots=True)
@@ -162,7 +171,7 @@ def record_of(record: logging.LogRecord) -> dict[str, object]:
 
 def _record(text: str) -> dict[str, object] | None:
     """A line of our own log; what a step prints may be JSON too, but has not all of these keys."""
-    if not text.startswith('{"time":'):
+    if not text:
         return None
     try:
         record = json.loads(text)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cairn_runtime.errors import NotFound
+from cairn_runtime.errors import NotFound, StoreUnusable
 from cairn_runtime.store.base import Store
 from cairn_runtime.store.opening import StoreUrl, open_store, parse_store_url
 
@@ -53,19 +53,25 @@ def require_store(url: str) -> None:
 
     Raises:
         NotFound: saying where was looked.
+        StoreUnusable: this user may not look there.
         StoreUrlInvalid: the URL cannot be used.
     """
     place = _place(parse_store_url(url))
     if place is None:
         return
-    if not place.exists():
+    try:
+        there = place.exists()
+    except OSError as error:
+        problem = f"{place}: {error.strerror}; the store needs a place that this user may write to"
+        raise StoreUnusable(problem) from None
+    if not there:
         raise NotFound(f"no runs yet in {place}; start one with: cairn run FILE")
 
 
 def _place(url: StoreUrl) -> Path | None:
     """The file or folder of a local store; None for others, which answer for themselves."""
     match url.scheme:
-        case "sqlite" if len(url.path) > 1:
+        case "sqlite" if len(url.path) > 1 and "://" in url.full:
             return Path(url.path[1:])
         case "file" if url.path:
             return Path(url.path)

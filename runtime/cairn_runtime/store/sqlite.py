@@ -420,7 +420,7 @@ class BlockingSQLite(SQLiteRetention):
 def _path_of(url: StoreUrl) -> Path:
     """`sqlite:///relative` and `sqlite:////absolute`, as elsewhere in the Python world."""
     path = url.path[1:]
-    if url.host or not url.path.startswith("/"):
+    if url.host or not url.path.startswith("/") or "://" not in url.full:
         problem = "three slashes begin a relative path, four an absolute one: sqlite:///.cairn/cairn.db"
     elif path in ("", ":memory:"):
         problem = "name a file; a store in memory is memory:"

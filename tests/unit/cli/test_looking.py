@@ -225,6 +225,8 @@ def test_an_empty_store_has_no_runs_yet(cairn, url, write):
         ("postgresql://u:secret@h/d?scheme=a", 2, "?scheme=: unknown option"),
         ("sqlite:///x?color=red", 4, "no runs yet in x"),
         ("file:///no/such/folder", 4, "no runs yet in /no/such/folder"),
+        ("sqlite:/x.db", 2, "three slashes begin a relative path, four an absolute one"),
+        (f"sqlite:///{'x' * 300}/y.db", 78, "File name too long"),
     ],
 )
 def test_a_store_that_cannot_be_used_says_so(cairn, store, code, problem):

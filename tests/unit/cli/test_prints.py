@@ -80,6 +80,29 @@ def test_a_task_that_failed_for_good_shows_its_last_traceback():
     assert [printed.text for printed in told] == [*TRACE.splitlines(), "failed: OSError: connection reset"]
 
 
+def test_an_error_of_several_lines_is_told_by_its_first():
+    """A ValidationError ends with the address of a web page, which was all that was told of it."""
+    trace = "Traceback (most recent call last):\npydantic.ValidationError: 1 fault\nid\n  see https://x"
+    reader = Reader()
+    reader.read(line("step raised", level="warning", task="a#1", traceback=trace))
+
+    told = reader.read(
+        line("attempt failed", level="warning", logger="cairn.loop", task="a#1", error="ValidationError")
+    )
+    assert told == [Printed("pydantic.ValidationError: 1 fault; trying again", "a#1", "warning")]
+
+
+def test_a_log_line_behind_an_unfinished_one_is_still_ours():
+    """A step that asks, or draws a bar, ends no line; what was logged next was shown as JSON."""
+    record = line("step raised", level="warning", task="a#1", traceback=TRACE)
+
+    nested = line("saved", task="a#1", at={}).replace("{}", '{"time":1}')
+
+    assert Reader().read(f"name? {record}") == [Printed("name?")]
+    assert Reader().read(nested) == [Printed("saved", "a#1")]
+    assert Reader().read('{"time": 1} {"time": 2}') == [Printed('{"time": 1} {"time": 2}')]
+
+
 def test_a_failure_without_a_traceback_is_told_by_its_name():
     """A command has none."""
     told = Reader().read(

@@ -61,6 +61,7 @@ def test_a_url_is_taken_apart(url, scheme, path, options):
         ),
         ("sqlite://x.db", "three slashes begin a relative path, four an absolute one"),
         ("sqlite:x.db", "three slashes begin a relative path, four an absolute one"),
+        ("sqlite:/var/lib/x.db", "three slashes begin a relative path, four an absolute one"),
         ("sqlite:///", "name a file"),
         ("sqlite:///:memory:", "a store in memory is memory:"),
         ("sqlite:///dir/", "this is a folder; name a file in it"),
