@@ -8,13 +8,16 @@ Context if the function asks for one, and the translation of what it raises.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 
 from cairn_runtime.engine.context import Call, Context, SyncContext, step_fields
 from cairn_runtime.engine.execute.actions import Action, Returned, ready
 from cairn_runtime.engine.execute.commands import Commands
+from cairn_runtime.engine.execute.copies import end_copy
 from cairn_runtime.engine.execute.coroutines import within
 from cairn_runtime.engine.execute.faults import as_fault, log_failure, step_traceback
 from cairn_runtime.engine.execute.loading import Loader
@@ -43,6 +46,7 @@ class Executor:
 
     def __init__(self, *, code: CodeSource, watchdog: Watchdog | None = None, lanes: int = LANES) -> None:
         self._watchdog = watchdog
+        self._pid = os.getpid()
         self._files = Files(code)
         self._loader: Loader | None = None
         self._threads = Threads(lanes)
@@ -93,8 +97,10 @@ class Executor:
                     context = Context(call)
                     value = await action.function(*(call.state, context)[: action.shape])
             except BaseException as error:  # noqa: BLE001 - sys.exit() in a step is the step's failure
+                end_copy(self._pid, error)
                 fault = _raised(error, call)
             else:
+                end_copy(self._pid)
                 return Returned(value, None if context is None else context.next_step)
             raise fault
         if action.kind == "sync" and call.timeout_seconds is None:
@@ -124,7 +130,7 @@ class Executor:
     async def _timed(self, action: Action, call: Call, seconds: float) -> Returned:
         """Await an async function that has a timeout."""
         context = Context(call, utc_now() + timedelta(seconds=seconds))
-        work = _called(action.function, (call.state, context)[: action.shape])
+        work = _called(self._pid, action.function, (call.state, context)[: action.shape])
         value, error = await within(seconds, work, call.task, self._watchdog)
         if error is not None:
             raise _raised(error, call)
@@ -135,9 +141,8 @@ class Executor:
         port = _ThreadPort(call, asyncio.get_running_loop())
         context = SyncContext(call, port)
         arguments = (call.state, context)[: action.shape]
-        function = action.function
         try:
-            value, error = await self._threads.run(lambda: function(*arguments))
+            value, error = await self._threads.run(partial(_call_once, self._pid, action.function, arguments))
             if error is None and hasattr(type(value), "__await__"):
                 value = await value  # type: ignore[misc] # just asked
         except BaseException as caught:  # noqa: BLE001 - of what the function returned, or a cancellation
@@ -189,9 +194,28 @@ class _ThreadPort:
         await question()
 
 
-async def _called(function: Callable[..., Awaitable[object]], arguments: tuple[object, ...]) -> object:
+async def _called(
+    pid: int, function: Callable[..., Awaitable[object]], arguments: tuple[object, ...]
+) -> object:
     """Call within the task that is watched: a callable object may do much before it returns a coroutine."""
-    return await function(*arguments)
+    try:
+        value = await function(*arguments)
+    except BaseException as error:
+        end_copy(pid, error)
+        raise
+    end_copy(pid)
+    return value
+
+
+def _call_once(pid: int, function: Callable[..., object], arguments: tuple[object, ...]) -> object:
+    """Call in a thread, of which a copy of the process has a copy too."""
+    try:
+        value = function(*arguments)
+    except BaseException as error:
+        end_copy(pid, error)
+        raise
+    end_copy(pid)
+    return value
 
 
 def _raised(error: BaseException, call: Call) -> BaseException:

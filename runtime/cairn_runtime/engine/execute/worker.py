@@ -24,6 +24,7 @@ from typing import Any, cast
 
 from cairn_runtime import errors
 from cairn_runtime.engine.context import Call, Park, State, SyncContext, TaskPort
+from cairn_runtime.engine.execute.copies import end_copy
 from cairn_runtime.engine.execute.faults import as_fault, bounded, step_traceback
 from cairn_runtime.engine.execute.frames import MAX_BYTES, Channel, pack
 from cairn_runtime.engine.execute.functions import Function, understand
@@ -66,10 +67,10 @@ class Worker:
         try:
             outcome = self._call(message, port)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a step is the step's failure
+            end_copy(self._pid, error)
             outcome = _fault(error, port)
+        end_copy(self._pid)
         port.close()
-        if os.getpid() != self._pid:
-            os._exit(0)  # the step forked, and its child came back here
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
