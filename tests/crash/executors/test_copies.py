@@ -49,7 +49,7 @@ print(json.dumps(asyncio.run(run(manifest, store="memory:")).state), os.getpid()
 
 
 def test_a_copy_that_a_step_forked_ends_where_the_step_does():
-    """Else two engines write under one fence; the copy's exit code is what its own program would have given."""
+    """Else two engines write under one fence; its exit code is what a program of its own would have given."""
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as program:

@@ -2,7 +2,7 @@
 
 A copy has the engine's memory, its fence and its connections: if it went on, two would run one run, under one
 fence that no store can tell apart. It ends as a child of its own program would, and only its parent answers.
-Only there it can be told: one that awaits in an async step runs the engine's event loop, which no step may do.
+Only there it can be told: one that awaits in an async step runs the engine's event loop, which it must not.
 """
 
 from __future__ import annotations
