@@ -43,8 +43,10 @@ class Pool:
         self._closed = False
 
     def close(self) -> None:
-        """Close the idle connections now, the others when they are given back."""
+        """Close the idle connections now, the others when they are given back; nobody waits for one any more."""
         self._closed = True
+        while self._hand_on(None):
+            pass
         while self._idle:
             self._drop(self._idle.pop()[0])
 

@@ -204,6 +204,21 @@ async def test_a_closed_pool_closes_all_and_gives_none():
         await pool.take()
 
 
+async def test_a_closed_pool_keeps_nobody_waiting():
+    """However many wait for one connection: it is given back once, and closed."""
+    pool = opened(Server(), size=1)
+    taken = await pool.take()
+    waiting = [asyncio.ensure_future(pool.take()) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    pool.close()
+    pool.give(taken)
+    async with asyncio.timeout(1):
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [StoreUnusable] * 3
+
+
 async def test_a_connection_that_nobody_needs_is_closed(monkeypatch):
     """After a rush the store goes back to what it uses."""
     monkeypatch.setattr(pools, "IDLE_SECONDS", -1.0)
