@@ -43,7 +43,7 @@ class Pool:
         self._closed = False
 
     def close(self) -> None:
-        """Close the idle connections now, the others when they are given back; nobody waits for one any more."""
+        """Close the idle connections now, the others when they are given back; wake who waits."""
         self._closed = True
         while self._hand_on(None):
             pass
