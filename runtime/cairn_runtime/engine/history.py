@@ -53,7 +53,7 @@ async def newest_valid(store: Store, codec: Codec, run: Run) -> Newest:
         try:
             return Newest(await fold_at(store, codec, run.run_id, seq), tuple(corrupt))
         except CheckpointNotFound:
-            seq -= 1
+            seq = await _newest_below(store, run.run_id, seq)
         except CheckpointCorrupted as error:
             facts = {"run_id": run.run_id, "seq": error.seq, "error": error.message}
             log.error("checkpoint was corrupt", extra=facts)  # noqa: TRY400 - a traceback says no more
@@ -62,6 +62,12 @@ async def newest_valid(store: Store, codec: Codec, run: Run) -> Newest:
             seq = min(error.seq or seq, seq) - 1
     text = f"run {run.run_id} has no valid checkpoint: {'; '.join(corrupt[:3]) or 'none is there'}"
     raise CheckpointCorrupted(text)
+
+
+async def _newest_below(store: Store, run_id: str, seq: int) -> int:
+    """The next checkpoint that is there, or 0: a prune may have taken a hundred thousand in a row."""
+    rows = await store.checkpoints(run_id, before=seq, limit=1)
+    return rows[0].seq if rows else 0
 
 
 async def open_progress(store: Store, codec: Codec, run_id: str) -> dict[str, bytes]:
