@@ -12,7 +12,7 @@ from cairn_runtime.store.opening import parse_store_url
 
 
 async def test_what_a_prune_took_is_passed_over_at_once():
-    """Below a damaged snapshot there may be a hundred thousand seqs that are gone; none is asked for alone."""
+    """Below a damaged snapshot there may be a hundred thousand seqs that are gone: none is asked for."""
 
     class Counted(MemoryStore):
         loads = 0
