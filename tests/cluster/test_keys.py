@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.commands import until
 from tests.cluster.installations import Installation, status
-from tests.cluster.workflows import chain, told
+from tests.cluster.workflows import chain, step, told, workflow
 from tests.unit.store.rings import key_text, lines
 
 PASSWORD = "canary-password-5150"
@@ -164,6 +164,27 @@ def unread(installed: Installation, secret: str) -> list[int]:
     [proof] = json.loads(said)["runs"]
     assert {found["reason"] for found in proof["findings"]} <= {"PayloadUnusable"}
     return [found["first"] for found in proof["findings"]]
+
+
+def test_encryption_is_switched_on_under_a_runner_that_is_at_work(installed):
+    """The next pod writes with the key, a rekey encrypts what was plain, and then plain may be refused."""
+    installed.hold("b#1")
+    installed.apply(workflow("turning", step("a", python="steps:finish"), step("b", "a")))
+    installed.begun("a#1")
+
+    installed.namespace.apply(keys_secret(lines("one")))
+    installed.start(CAIRN_KEYS_SECRET=SECRET)
+    installed.namespace.kubectl("delete", "pods", "--selector=app.kubernetes.io/name=cairn-runner")
+    (after,) = installed.begun("b#1")
+    assert after["epoch"] == 2
+    done = json.loads(with_keys(installed, "store", "rekey"))
+    assert (done["payloads"], done["unreadable"]) == (2, 0), "the begin and `a`"
+    replace_keys(installed, "one")
+    installed.release()
+
+    installed.phase("turning", "Succeeded")
+    assert unread(installed, SECRET) == []
+    assert json.loads(with_keys(installed, "state", "turning"))["done"] == told("a", "b")
 
 
 def test_keys_are_rotated_under_a_runner_that_is_at_work(installed):
