@@ -8,18 +8,21 @@ Only headers of checkpoints are read, never a payload.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from cairn_operator.names import WORKFLOW_LABEL
 from cairn_operator.reconcile import facts
+from cairn_operator.reconcile.judging import TOO_LONG, judged
 from cairn_operator.reconcile.state import Object, Origin, World
 from cairn_runtime.errors import CairnError, CheckpointNotFound, Fault, StoreUnavailable
 from cairn_runtime.model.ids import run_id_for, utc_now
-from cairn_runtime.model.validation import Report, validate
+from cairn_runtime.model.validation import Report
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.model.workflow import Workflow
 from cairn_runtime.store.base import Checkpoint, Run, Signal, Store
@@ -32,6 +35,11 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """kubectl's own copy of the whole object."""
 _REPORTS = 100
 """Specs that are kept judged."""
+_DEAR = 10_000
+"""Specs of which it is kept that they took too long."""
+_LONG_SECONDS = 0.5
+_Key: TypeAlias = tuple[str, int, int, int]
+"""Uid, generation, metadata, code that was copied."""
 _STORE_UNKNOWN = "StoreUnknown"
 _OBJECT_NAME = re.compile(r"^[a-z0-9][-a-z0-9.]{0,252}\Z")
 """What may stand in a request's path."""
@@ -76,8 +84,11 @@ class Observer:
     stores: Mapping[str, Store]
     installation: str
     outages: Outages | None = None
-    _reports: dict[tuple[str, int, int], Report] = field(default_factory=dict)
+    _reports: dict[_Key, Report] = field(default_factory=dict)
     """Of the last Workflows that were looked at, the oldest first."""
+    _dear: dict[_Key, Report] = field(default_factory=dict)
+    """Of those that took too long: never twice, however many others come."""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def observe(self, namespace: str, name: str) -> World | None:
         """Read the world around one Workflow; None: it is gone, or about to be."""
@@ -86,7 +97,7 @@ class Observer:
         if document is None or "deletionTimestamp" in facts.part(document, "metadata"):
             return None
         found = facts.workflow_object(document, now)
-        world = self._with_spec(World(now, found, None), found)
+        world = await self._with_spec(World(now, found, None), found)
         world = replace(
             world,
             pods=tuple(
@@ -99,9 +110,9 @@ class Observer:
 
     # -- the spec ----------------------------------------------
 
-    def _with_spec(self, world: World, found: Object) -> World:
+    async def _with_spec(self, world: World, found: Object) -> World:
         accepted = _kept(found)
-        report = self._judged(found, accepted)
+        report = await self._judged(found, accepted)
         if report.workflow is None:
             return replace(world, faults=report.faults)
         return replace(
@@ -119,20 +130,37 @@ class Observer:
             return replace(world, accepted=None, faults=(Fault("spec.codeFrom.configMap", text),))
         spec = {key: value for key, value in facts.part(accepted, "spec").items() if key != "codeFrom"}
         accepted = {**accepted, "spec": {**spec, "code": facts.part(data, "data")}}
-        report = self._judged(found, accepted)
+        report = await self._judged(found, accepted)
         if report.workflow is None:
             return replace(world, accepted=None, faults=report.faults)
         return replace(world, manifest=report.workflow, accepted=accepted)
 
-    def _judged(self, found: Object, accepted: JSONObject) -> Report:
-        """Validate a spec once for each of its generations: a large graph takes some tens of milliseconds."""
+    async def _judged(self, found: Object, accepted: JSONObject) -> Report:
+        """Judge a spec once for each of its generations: a large graph takes some tens of milliseconds.
+
+        Labels and annotations are judged too, and change without a new generation.
+        """
         spec = facts.part(accepted, "spec")
         copied = "code" in spec and "code" not in facts.part(found.document, "spec")
-        key = (found.uid, found.generation, hash(tuple(facts.part(spec, "code").items())) if copied else 0)
-        report = self._reports.pop(key, None) or validate(accepted, limited=not copied)
-        self._reports[key] = report
-        if len(self._reports) > _REPORTS:
-            del self._reports[next(iter(self._reports))]
+        code = hash(tuple(facts.part(spec, "code").items())) if copied else 0
+        key = found.uid, found.generation, hash(repr(accepted.get("metadata"))), code
+        if (long := self._dear.get(key)) is not None:
+            return long
+        report = self._reports.pop(key, None) or await self._in_turn(found, accepted, limited=not copied)
+        _keep(self._reports, key, report, _REPORTS)
+        if any(fault.message == TOO_LONG for fault in report.faults):
+            _keep(self._dear, key, report, _DEAR)
+        return report
+
+    async def _in_turn(self, found: Object, accepted: JSONObject, *, limited: bool) -> Report:
+        """Judge one at a time; who took long lets the others have as long, the Lease's renewal too."""
+        async with self._turn:
+            begin = time.monotonic()
+            report = judged(accepted, limited=limited)
+            took = time.monotonic() - begin
+            if took > _LONG_SECONDS:
+                log.warning("spec took long to be judged", extra={"workflow": found.key, "seconds": took})
+                await asyncio.sleep(took)
         return report
 
     # -- the store ----------------------------------------------
@@ -225,6 +253,12 @@ def _kept(found: Object) -> JSONObject:
     }
     document.pop("status", None)
     return document
+
+
+def _keep(kept: dict[_Key, Report], key: _Key, report: Report, most: int) -> None:
+    kept[key] = report
+    if len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 async def _head(store: Store, run: Run | None) -> Checkpoint | None:

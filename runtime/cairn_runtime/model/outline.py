@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from cairn_runtime.model.edges import Edge, edges
 from cairn_runtime.model.paths import at_key
+from cairn_runtime.model.schema_costs import Allowance
 from cairn_runtime.model.values import JSONObject, JSONValue
 
 KINDS = ("python", "run", "argv", "approval", "signal", "sleep")
@@ -130,6 +131,8 @@ class Outline:
     document: JSONObject
     complete: bool
     """Whether the models found nothing wrong, so that what is missing is really missing."""
+    allowance: Allowance | None = None
+    """What may be spent on schemas; None: whatever it takes."""
 
     @cached_property
     def spec(self) -> JSONObject:
@@ -215,6 +218,10 @@ class Outline:
     def code(self) -> dict[str, str]:
         """The inline modules by file name."""
         return {name: text for name, text in _object(self.spec.get("code")).items() if isinstance(text, str)}
+
+    def affords(self, schema: JSONValue, value: JSONValue = None) -> bool:
+        """Whether this schema, and a value by it, are to be judged here."""
+        return self.allowance is None or self.allowance.covers(schema, value)
 
     def schemas(self) -> Iterator[tuple[str, JSONValue]]:
         """Iterate all JSON Schemas with their paths."""

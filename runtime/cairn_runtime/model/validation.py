@@ -17,6 +17,7 @@ from cairn_runtime.errors import Fault, ManifestInvalid
 from cairn_runtime.model.checks import channels, code, conditions, conflicts, graph, settings, steps
 from cairn_runtime.model.checks.shapes import read_workflow
 from cairn_runtime.model.outline import Outline
+from cairn_runtime.model.schema_costs import Allowance
 from cairn_runtime.model.values import JSONObject, NotJSON, jsonify
 from cairn_runtime.model.workflow import KIND, Workflow
 
@@ -60,7 +61,11 @@ class Report:
 
 
 def validate(
-    document: JSONObject, *, sources: Mapping[str, str] | None = None, limited: bool = True
+    document: JSONObject,
+    *,
+    sources: Mapping[str, str] | None = None,
+    limited: bool = True,
+    bounded: bool = False,
 ) -> Report:
     """Judge a manifest.
 
@@ -70,6 +75,8 @@ def validate(
             that functions can be looked up; they are parsed, never run.
         limited: whether more than 500 steps and more than 256 KiB are faults; not where the API server has
             bounded the object already, and code was copied into it since.
+        bounded: for whoever judges the manifests of others: no warnings, and schemas that may take very long
+            are passed over; their run judges them.
     """
     try:
         read = jsonify(document, "")
@@ -81,14 +88,14 @@ def validate(
     if read.get("kind") not in (KIND, None):
         # What else is wrong with it as a Workflow says nothing: it is none.
         return Report(None, _sorted(fault for fault in shapes if fault.path in ("apiVersion", "kind")), ())
-    outline = Outline(read, complete=workflow is not None)
+    outline = Outline(read, complete=workflow is not None, allowance=Allowance() if bounded else None)
     modules = code.Modules(outline, sources or {})
     compiled = conditions.Conditions(outline)
     found = [*shapes]
     found += _besides({fault.path for fault in shapes}, _faults(outline, modules, compiled, limited=limited))
     if found or workflow is None:
         return Report(None, _sorted(found), ())
-    return Report(workflow, (), _sorted(_warnings(outline, modules, compiled)))
+    return Report(workflow, (), () if bounded else _sorted(_warnings(outline, modules, compiled)))
 
 
 def parse_workflow(document: JSONObject) -> Workflow:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cairn_runtime.errors import Fault, ManifestInvalid
 from cairn_runtime.model.outline import Outline
 from cairn_runtime.model.paths import at_key
-from cairn_runtime.model.schemas import SchemaCheck, compile_schema
+from cairn_runtime.model.schemas import compile_schema
 from cairn_runtime.model.suggestions import did_you_mean
 from cairn_runtime.model.values import JSONValue
 from cairn_runtime.model.workflow import REDUCERS
@@ -54,6 +54,8 @@ def reserved_names(outline: Outline) -> Iterator[Fault]:
 def schemas(outline: Outline) -> Iterator[Fault]:
     """A JSON Schema that is none."""
     for path, schema in outline.schemas():
+        if not outline.affords(schema):
+            continue
         try:
             compile_schema(schema, path)
         except ManifestInvalid as error:
@@ -63,7 +65,6 @@ def schemas(outline: Outline) -> Iterator[Fault]:
 def values(outline: Outline) -> Iterator[Fault]:
     """An initial value or an input that does not suit the channel's reducer or schema."""
     for name, channel in outline.channels.items():
-        check = _schema(channel.schema)
         places = [
             (f"{channel.path}.initial", channel.initial),
             (at_key("spec.input", name), outline.input.get(name)),
@@ -74,8 +75,8 @@ def values(outline: Outline) -> Iterator[Fault]:
             taken, words = _TAKES.get(channel.reducer, ((object,), ""))
             if not isinstance(value, taken) or (isinstance(value, bool) and words):
                 yield Fault(path, f'with reducer "{channel.reducer}" this must be {words} or null')
-            elif check is not None:
-                yield from (Fault(path + _below(fault.path), fault.message) for fault in check.check(value))
+            elif channel.schema is not None and outline.affords(channel.schema, value):
+                yield from _misfits(channel.schema, value, path)
 
 
 def collects(outline: Outline) -> Iterator[Fault]:
@@ -104,13 +105,12 @@ def patches(outline: Outline) -> Iterator[Fault]:
                 yield Fault(at_key("spec.resume.statePatch", name), f'unknown channel "{name}"{hint}')
 
 
-def _schema(schema: JSONValue) -> SchemaCheck | None:
-    if schema is None:
-        return None
+def _misfits(schema: JSONValue, value: JSONValue, path: str) -> Iterator[Fault]:
     try:
-        return compile_schema(schema, "")
+        check = compile_schema(schema, "")
     except ManifestInvalid:
-        return None  # reported by `schemas`
+        return  # reported by `schemas`
+    yield from (Fault(path + _below(fault.path), fault.message) for fault in check.check(value))
 
 
 def _below(path: str) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.unit.operator.reconcile.servers import Server
 
+from cairn_operator.reconcile import observe
+from cairn_operator.reconcile.judging import TOO_LONG
 from cairn_operator.reconcile.observe import Observer
+from cairn_runtime.errors import Fault
+from cairn_runtime.model.validation import Report
 from cairn_runtime.store.opening import open_store
 
 SPEC = {"codeFrom": {"configMap": "code"}, "steps": [{"name": "a", "python": "steps:go"}]}
@@ -47,3 +51,35 @@ async def test_a_config_map_that_is_not_there_is_a_fault_of_its_field(server):
     assert [str(fault) for fault in world.faults] == [
         'spec.codeFrom.configMap: there is no ConfigMap "code" in space'
     ]
+
+
+async def test_an_annotation_that_is_mended_is_judged_again(server):
+    """It changes no generation: the fault of a tool's long annotation stayed after that was gone."""
+    server.put("ConfigMap", "space", "code", data={"steps.py": STEPS})
+    observer = Observer(server, {"default": await open_store("memory:")}, "installation")
+
+    server.put("Workflow", "space", "w", metadata={"annotations": {"tool/original": "x" * 70_000}})
+    before = await observer.observe("space", "w")
+    server.put("Workflow", "space", "w", metadata={"annotations": {}})
+    after = await observer.observe("space", "w")
+
+    assert [fault.path for fault in before.faults] == ['metadata.annotations["tool/original"]']
+    assert after.faults == ()
+
+
+async def test_a_spec_that_took_too_long_is_never_judged_twice(server, monkeypatch):
+    """However many others come after it: each time would keep all of them waiting."""
+    taken = []
+
+    def dear(document, *, limited):
+        taken.append(document["metadata"]["name"])
+        return Report(None, (Fault("spec", TOO_LONG),), ())
+
+    monkeypatch.setattr(observe, "judged", dear)
+    monkeypatch.setattr(observe, "_REPORTS", 0)
+    observer = Observer(server, {"default": await open_store("memory:")}, "installation")
+
+    for _ in range(2):
+        await observer.observe("space", "w")
+
+    assert taken == ["w"]
