@@ -11,7 +11,6 @@ Pure.
 from __future__ import annotations
 
 import math
-from urllib.parse import unquote
 
 from cairn_runtime.model.values import JSONObject, JSONValue
 
@@ -94,11 +93,11 @@ class _Unfolding:
 
 
 def _target(root: JSONValue, reference: str) -> JSONObject | bool | None:
-    """Find what `#/$defs/a` leads to; None where it is not found this way, such as an anchor."""
+    """Find what `#/$defs/a` leads to; None where it is not found this way, an anchor or an escape, say."""
     part = root
-    if not reference.startswith("#/"):
+    if not reference.startswith("#/") or "%" in reference:
         return None
     for name in reference[2:].split("/"):
-        name = unquote(name).replace("~1", "/").replace("~0", "~")  # noqa: PLW2901 - the same name, written out
+        name = name.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901 - the same name, written out
         part = part.get(name) if isinstance(part, dict) else None
     return part if isinstance(part, dict | bool) else None
