@@ -83,7 +83,8 @@ class CairnError(Exception):
     exit_code: ClassVar[int] = EXIT_FAILED
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(message or getdoc(type(self)) or type(self).__name__)
+        told = (getdoc(type(self)) or type(self).__name__).split("\n\n")[0]
+        super().__init__(message or " ".join(told.split()))
 
     @property
     def message(self) -> str:

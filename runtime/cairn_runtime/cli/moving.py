@@ -45,6 +45,8 @@ async def export_runs(
     async with existing_store(url) as store:
         name, runs = await _chosen(store, who)
         path = _path(file, dated_name(name or parse_store_url(store_url(url)).scheme, output.now))
+        if keep and path != STANDARD and not _stem(Path(path)):
+            refuse("--keep", f"keeps files with a date in their names; {file} is no folder")
         exporter = Exporter(store, __version__)
         if keep and path != STANDARD:
             remove_broken_off(Path(path).parent)
@@ -104,10 +106,14 @@ def _path(file: str, name: str) -> str:
 
 def _keep_newest(path: Path, keep: int) -> None:
     """Remove older exports of the same name, but for so many."""
-    stem = path.name.removesuffix(SUFFIX).rpartition("-20")[0]
-    others = sorted(path.parent.glob(f"{stem}-20*{SUFFIX}")) if stem else []
+    others = sorted(path.parent.glob(f"{_stem(path)}-20*{SUFFIX}"))
     for old in others[:-keep]:
         old.unlink(missing_ok=True)
+
+
+def _stem(path: Path) -> str:
+    """What stands before the date in a file's name; empty where it has none."""
+    return path.name.removesuffix(SUFFIX).rpartition("-20")[0]
 
 
 def _tell(output: Output, done: str, where: str, path: str, report: Report) -> None:

@@ -149,6 +149,8 @@ def with_new_key(text: str, name: str, *, first: bool) -> str:
     """
     line = f"{name}: {b64encode(os.urandom(KEY_BYTES)).decode()}"
     lines = text.splitlines()
+    if name in [line.partition(":")[0].strip() for line in lines]:
+        raise SettingsInvalid([Fault("--name", f'key "{name}" is there already; give another')])
     out = "\n".join([line, *lines] if first else [*lines, line]) + "\n"
     _parse(out, Path(name))
     return out

@@ -81,7 +81,7 @@ def test_a_new_key_is_written_and_never_shown(cairn, tmp_path):
     ("args", "code", "said"),
     [
         (("new-key",), 2, "FILE: is missing"),
-        (("new-key", "keys.txt", "--name", "old"), 78, 'key "old" is there already'),
+        (("new-key", "keys.txt", "--name", "old"), 78, '--name: key "old" is there already; give another'),
         (("new-key", "none/keys.txt"), 69, "No such file"),
         (("rekey",), 78, "CAIRN_KEYS_FILE: is not set"),
         (("polish",), 2, "'polish' is not one of"),

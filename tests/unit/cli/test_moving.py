@@ -53,6 +53,17 @@ def test_older_files_of_the_same_name_go(cairn, url, write, tmp_path):
     assert (tmp_path / "notes").exists()
 
 
+def test_so_many_files_need_a_folder(cairn, url, waiting, tmp_path, monkeypatch):
+    """Where the folder was not there, each night's export took the place of the one before."""
+    monkeypatch.chdir(tmp_path)
+
+    said = cairn("export", "--all", "--keep", "2", "-f", "backup", "--store", url)
+
+    assert said.code == 2
+    assert said.err == "error: --keep: keeps files with a date in their names; backup is no folder\n"
+    assert not (tmp_path / "backup").exists()
+
+
 OLDER = [f"cairn-sqlite-2026-01-0{day}T030000Z.cairn.zst" for day in range(1, 4)]
 
 

@@ -152,6 +152,7 @@ def test_who_has_no_key_cannot_put_a_plain_payload_in(tmp_path):
         codec(tmp_path, "a", plain="refuse").decode_checkpoint(forged)
     assert codec(tmp_path, "a").decode_checkpoint(forged)["events"]
     assert NotEncrypted.exit_code == 78
+    assert "\n" not in NotEncrypted().message
 
 
 def test_another_key_leaves_the_history_as_it_is(tmp_path):
