@@ -75,7 +75,7 @@ The reasons behind them are in [errors](errors.md).
 | 4 | no such run, Workflow or checkpoint, or no store yet |
 | 69 | the store does not answer, or the cluster, or the operator in it |
 | 70 | a fault of Cairn itself |
-| 75 | another runner has taken the run over |
+| 75 | another runner has taken the run over, or somebody cancelled or forked it meanwhile |
 | 78 | this run, or this installation, cannot go on: the reason says why |
 | 130 | interrupted; the run was drained and can go on |
 

@@ -240,6 +240,16 @@ def test_the_end_says_how_it_ended_and_what_to_type_next(ended, first, following
     assert following in "\n".join(summaries.next_commands(ended, HINTS, NOW))
 
 
+def test_a_run_that_was_cancelled_elsewhere_has_no_other_runner():
+    """`cairn cancel` in another terminal: there is nobody to follow, and the row says why it ended."""
+    asked = finish(75, phase="Cancelled", reason="Cancelled", message="cancelled on request")
+    ended = replace(asked, reason="Superseded", message="this writer stops")
+
+    told = summaries.summary(ended, RunState(), seconds=1, width=80)
+    assert told[1] == "  cancelled on request"
+    assert summaries.next_commands(ended, HINTS, NOW) == ["look back with: cairn checkpoints digest"]
+
+
 def test_the_end_names_the_task_that_failed():
     """Which task, after how many attempts, and why."""
     failure: dict[str, JSONValue] = {"task": "draft#2", "attempts": 4, "error": "OSError", "message": "reset"}

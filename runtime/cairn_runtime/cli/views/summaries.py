@@ -37,6 +37,8 @@ def summary(finish: Finish, state: RunState, *, seconds: float, width: int) -> l
 
 def _why(finish: Finish, state: RunState) -> str:
     """Why it did not succeed: the task that failed, or the reason that was given."""
+    if finish.run.phase == "Cancelled":
+        return finish.run.message
     failure = state.failure
     if finish.run.phase != "Failed" or failure is None or not failure.get("task"):
         return finish.message
@@ -59,14 +61,14 @@ def next_commands(finish: Finish, hints: Hints, now: datetime) -> list[str]:
     run, who, more = finish.run, hints.who, hints.more
     if run.phase == "Waiting":
         return [*rows.wait_lines(run.waits, who, now, more), f"then go on with: {hints.again}"]
-    if finish.exit_code == EXIT_SUPERSEDED:
+    if finish.exit_code == EXIT_SUPERSEDED and not run.finished:
         return [f"another runner has the run now; follow it with: cairn watch {who}{more}"]
     if finish.exit_code in (EXIT_INTERRUPTED, EXIT_STORE_UNAVAILABLE):
         return [f"go on with: {hints.again}"]
     if run.phase == "Failed":
         mended = f" --file {shlex.quote(hints.file)}" if hints.file else ""
         return [f"mend it, then go on from where it failed: cairn resume {who} --from head{mended}{more}"]
-    if run.phase == "Succeeded":
+    if run.finished:
         return [f"look back with: cairn checkpoints {who}{more}"]
     return []
 
