@@ -22,7 +22,7 @@ from kubernetes.aio import config as configurations
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import ApiException
 
-from cairn_operator.cluster.errors import ApiGone, ApiRefused, ApiUnavailable, error_of
+from cairn_operator.cluster.errors import ApiGone, ApiRefused, ApiUnavailable, ApiUnreadable, error_of
 from cairn_operator.names import (
     API_VERSION,
     CHECKPOINT_KIND,
@@ -285,7 +285,7 @@ def _read(status: int, data: bytes) -> JSONObject:
     if status >= _OK:
         raise error_of(status, answer if isinstance(answer, dict) else {})
     if not isinstance(answer, dict):
-        raise ApiUnavailable("the API server's answer cannot be read")
+        raise ApiUnreadable
     return answer
 
 

@@ -2,6 +2,7 @@
 
     ApiError
     ├── ApiUnavailable     no answer, too many requests, a fault of its own: the same may succeed later
+    │   └── ApiUnreadable  an answer that cannot be read, such as an object nested a thousand levels deep
     ├── ApiConflict        the object has changed since it was read: look again
     ├── NameTaken          there is an object of that name already
     ├── ApiGone            there is no such object, or not any more
@@ -34,6 +35,12 @@ class ApiUnavailable(ApiError):
 
     reason = "ApiUnavailable"
     retryable = True
+
+
+class ApiUnreadable(ApiUnavailable):
+    """The API server's answer cannot be read, as something in it is nested too deep, or it is no JSON."""
+
+    reason = "ApiUnreadable"
 
 
 class ApiConflict(ApiError):

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cairn_operator.cluster.errors import ApiError
+from cairn_operator.cluster.errors import ApiError, ApiUnreadable
 from cairn_operator.names import WORKFLOW_KIND
 from cairn_operator.reconcile.checking import Checks
 from cairn_operator.reconcile.freshness import Freshness, number_of
@@ -29,6 +29,7 @@ from cairn_operator.reconcile.pulse import POLL_SECONDS, Pulse
 from cairn_operator.reconcile.stores import Stores
 from cairn_operator.reconcile.sweeping import Sweeper
 from cairn_operator.reconcile.workqueue import Key, Queue
+from cairn_runtime.model.durations import MAX_SECONDS
 from cairn_runtime.model.values import JSONObject
 from cairn_runtime.store.retention import Policy, policy_of
 
@@ -37,6 +38,8 @@ log = logging.getLogger("cairn.rounds")
 _LIST_AGAIN_SECONDS = 5.0
 """How soon a list is tried again that failed."""
 _LOOK_SECONDS = 10.0
+_EVERYTHING = Policy(2**31, MAX_SECONDS)
+"""What is kept of a Workflow that nobody can read: it may say so."""
 
 
 class Lister(Protocol):
@@ -46,6 +49,10 @@ class Lister(Protocol):
         self, kind: str, namespace: str, selector: str = "", *, whole: bool = True
     ) -> AsyncIterator[JSONObject]:
         """List objects page by page, or only their metadata."""
+        ...
+
+    async def read(self, kind: str, namespace: str, name: str) -> JSONObject | None:
+        """Read an object, live; None: there is none."""
         ...
 
 
@@ -70,7 +77,17 @@ class Listing:
             yield str(meta.get("uid"))
 
     async def policies(self) -> dict[str, Policy]:
-        """What each says now about its checkpoints, by uid."""
+        """What each says now about its checkpoints, by uid.
+
+        One Workflow that nobody can read hides the page that it is in; then they are read one by one.
+        """
+        try:
+            return await self._listed_policies()
+        except ApiUnreadable as error:
+            log.warning("workflows are read one by one", extra={"why": str(error)})
+        return {str(meta.get("uid")): await self._policy(meta) async for meta in self.metadata()}
+
+    async def _listed_policies(self) -> dict[str, Policy]:
         out: dict[str, Policy] = {}
         for namespace in self.namespaces or ("",):
             async for found in self.lister.listed(WORKFLOW_KIND, namespace):
@@ -78,6 +95,13 @@ class Listing:
                 if isinstance(meta, dict):
                     out[str(meta.get("uid"))] = policy_of(found)
         return out
+
+    async def _policy(self, meta: dict[str, Any]) -> Policy:
+        try:
+            found = await self.lister.read(WORKFLOW_KIND, str(meta.get("namespace")), str(meta.get("name")))
+        except ApiUnreadable:
+            return _EVERYTHING
+        return policy_of(found or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Metrics:
 
     def __init__(self, gauges: Gauges) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
+        self._gauges = gauges
         self._phases: dict[Key, str] = {}
         self._sums = RunSums()
         self._passes = Histogram(
@@ -93,7 +94,9 @@ class Metrics:
             self._fenced.labels("operator").inc()
         self._count_fenced(key, world)
         if world.store_error is not None:
-            self._store_errors.labels(world.store, world.store_error[0]).inc()
+            # A store that there is not is named by whoever writes a Workflow, and may have any name.
+            name = world.store if world.store in self._gauges.open_stores() else ""
+            self._store_errors.labels(name, world.store_error[0]).inc()
         else:
             self._sums.see(key, world.store, world.run)
 

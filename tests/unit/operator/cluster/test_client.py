@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cairn_operator.cluster.client import _read, yaml_text
-from cairn_operator.cluster.errors import ApiGone, ApiUnavailable
+from cairn_operator.cluster.errors import ApiGone, ApiUnreadable
 
 ODD = "".join(
     map(chr, [*range(0xA1), 0x2028, 0x2029, 0xD7FF, 0xE000, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF, 0x1F600])
@@ -39,7 +39,7 @@ def test_half_a_character_is_none():
 @pytest.mark.parametrize("data", [b"", b"[" * 5000 + b"]" * 5000, b"[]", b"<html>"])
 def test_an_answer_that_cannot_be_read_is_no_empty_object(data):
     """An empty list of Workflows would be believed; an object nested too deep is looked at again later."""
-    with pytest.raises(ApiUnavailable):
+    with pytest.raises(ApiUnreadable):
         _read(200, data)
 
 

@@ -9,10 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from cairn_operator.cluster.errors import ApiUnavailable
+from cairn_operator.cluster.errors import ApiUnavailable, ApiUnreadable
 from cairn_operator.reconcile.pruning import LOOK_AGAIN_SECONDS, Pruner
 from cairn_operator.reconcile.rounds import Listing
 from cairn_runtime.errors import StoreUnavailable
+from cairn_runtime.model.durations import MAX_SECONDS
 from cairn_runtime.store.contract.cases import begun, seqs
 from cairn_runtime.store.opening import open_store
 from cairn_runtime.store.retention import Policy
@@ -222,6 +223,51 @@ async def test_a_list_tells_each_workflows_policy():
 
     default = Policy(10, 7 * 86400.0)
     assert await Listing(Lister()).policies() == {"a": Policy(4, 7200.0), "b": default, "c": default}
+
+
+class DeepLister:
+    """Workflows in two pages; one of them has an object in it that nobody can read."""
+
+    unreadable = "deep"
+
+    async def listed(self, kind, namespace, selector="", *, whole=True):
+        yield {"metadata": {"uid": "a", "namespace": "team", "name": "well"}}
+        if whole:
+            raise ApiUnreadable
+        yield {"metadata": {"uid": "b", "namespace": "team", "name": self.unreadable}}
+        yield {"metadata": {"uid": "c", "namespace": "team", "name": "gone"}}
+
+    async def read(self, kind, namespace, name):
+        if name == "deep":
+            raise ApiUnreadable
+        if name == "silent":
+            raise ApiUnavailable
+        return {"spec": {"checkpoint": {"history": {"keepLast": 4}}}} if name == "well" else None
+
+
+async def test_one_workflow_that_nobody_can_read_hides_no_other():
+    """Nested 1,100 levels deep in any namespace it stopped pruning in all of them, until stores were full."""
+    policies = await Listing(DeepLister()).policies()
+
+    assert policies["a"] == Policy(4, 7 * 86400.0)
+    assert policies["b"] == Policy(2**31, MAX_SECONDS)
+
+
+async def test_reading_one_by_one_believes_no_silence():
+    """An answer that did not come may have said that more is to be kept."""
+    lister = DeepLister()
+    lister.unreadable = "silent"
+
+    with pytest.raises(ApiUnavailable):
+        await Listing(lister).policies()
+
+
+async def test_a_workflow_that_nobody_can_read_keeps_everything(store):
+    """Its `history` may say so."""
+    writer = await run_in(store, keep_last=1)
+
+    assert await Round(store, policies={UID: Policy(2**31, MAX_SECONDS)})() == 0
+    assert len(await seqs(store, writer.run_id)) == 8
 
 
 async def test_a_death_before_a_batch_takes_nothing_and_the_next_round_does(store):

@@ -168,3 +168,17 @@ def test_a_repeated_pass_is_counted_by_its_reason():
     found.count_end(KEY, "ApiUnavailable")
 
     assert lines(found)['cairn_pass_failures_total{reason="ApiUnavailable"}'] == 1
+
+
+def test_a_store_that_there_is_not_makes_no_number_of_its_own():
+    """Whoever writes Workflows could make as many as they like, until the operator's memory is full."""
+    found = metrics()
+    for name in ("default", "a", "b", "c"):
+        seen = world(store=name, store_error=("StoreUnknown", "there is none"))
+        found.count_pass(KEY, seen, Plan(), Refusal(), 0.01)
+
+    told = {name: number for name, number in lines(found).items() if "store_errors" in name}
+    assert told == {
+        'cairn_store_errors_total{reason="StoreUnknown",store="default"}': 1,
+        'cairn_store_errors_total{reason="StoreUnknown",store=""}': 3,
+    }
