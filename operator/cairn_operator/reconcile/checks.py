@@ -302,8 +302,9 @@ def lost(world: World) -> bool:
     head, told = status.get("head"), status.get("run")
     if world.store_error is not None or world.served or not (isinstance(head, dict) and head.get("seq")):
         return False
-    # Without a readable spec nobody knows which run it asks for; then that there is none must do.
-    return told == world.wanted if world.wanted else world.run is None
+    # Only a nonce asks for another run; and without a readable spec nobody knows which one it asks for.
+    named = world.manifest is not None and world.manifest.spec.resume is not None
+    return (bool(world.wanted) and told == world.wanted) or (not named and world.run is None)
 
 
 def asks_for_start(manifest: Workflow) -> bool:

@@ -190,6 +190,9 @@ class Observer:
         newest = await store.runs(workflow=key, limit=1)
         run = newest[0] if newest else None
         served = world.wanted in await store.heads([world.wanted]) if world.wanted else False
+        if run is not None and world.manifest is not None and world.manifest.spec.resume is None:
+            # Only a nonce asks for another run: who takes `resume` away asks for nothing.
+            served = True
         signals: list[Signal] = []
         if run is not None and run.phase == "Waiting" and run.signals_pending:
             signals = await store.signals(run.run_id)

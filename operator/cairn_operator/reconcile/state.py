@@ -138,7 +138,7 @@ class World:
     wanted: str = ""
     """Id of the run that the spec asks for: uuid5(uid, resume.nonce or "")."""
     served: bool = False
-    """Whether the store has that run: a nonce is served once, for ever."""
+    """Whether the store has that run, or any where none is asked for by a nonce: each is served once."""
     run: Run | None = None
     """The newest run of this Workflow, made by whatever nonce; None: there is none yet."""
     head: Checkpoint | None = None

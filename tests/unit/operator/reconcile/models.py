@@ -152,7 +152,7 @@ class Cluster:
 
     def _with_rows(self, seen: World) -> World:
         run = self.run
-        served = seen.wanted in self.rows
+        served = seen.wanted in self.rows or ("resume" not in self.spec and run is not None)
         own = run is not None and any(
             one.facts.run_id == run.run_id and one.facts.epoch == run.epoch for one in self.pods.values()
         )

@@ -238,7 +238,6 @@ LOST = {
     "it had ended": ({"phase": "Succeeded"}, True),
     "it had no checkpoint": ({"head": {"seq": 0, "id": ""}}, False),
     "nothing was told of it": ({"run": None, "head": None}, False),
-    "its status tells of another run, as the nonce is new": ({"run": "another"}, False),
     "its status was not written by us": ({"head": "x"}, False),
 }
 
@@ -254,6 +253,18 @@ def test_a_run_that_the_store_lost_is_not_begun_again(changes, lost):
     if lost:
         assert decided.again_seconds == LOST_PAUSE_SECONDS
         assert plan(older).actions == plan(replace(older, origin=found())).actions == ()
+
+
+def test_without_a_nonce_any_run_that_was_told_of_is_lost():
+    """Its `resume` was taken away since: what is asked for then is no new run."""
+    assert plan(world(workflow=obj({**SHOWN, "run": "another"}))).actions == ()
+
+
+def test_a_new_nonce_is_not_lost():
+    """By it a person says that the run is to begin anew."""
+    spec = {"resume": {"checkpoint": "start", "nonce": "new"}}
+
+    assert kinds(world(spec, workflow=obj({**SHOWN, "run": "another"}, **spec))) == ["CreateRun"]
 
 
 def test_a_run_that_is_found_again_goes_on():

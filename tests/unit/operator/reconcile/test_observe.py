@@ -9,7 +9,9 @@ from cairn_operator.reconcile import observe
 from cairn_operator.reconcile.judging import TOO_LONG
 from cairn_operator.reconcile.observe import Observer
 from cairn_runtime.errors import Fault
+from cairn_runtime.model.ids import run_id_for
 from cairn_runtime.model.validation import Report
+from cairn_runtime.store.base import NewRun
 from cairn_runtime.store.opening import open_store
 
 SPEC = {"codeFrom": {"configMap": "code"}, "steps": [{"name": "a", "python": "steps:go"}]}
@@ -83,3 +85,18 @@ async def test_a_spec_that_took_too_long_is_never_judged_twice(server, monkeypat
         await observer.observe("space", "w")
 
     assert taken == ["w"]
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["with a run of a nonce", "with no run yet"])
+async def test_without_a_nonce_whatever_run_there_is_will_do(server, made):
+    """Taking `resume` away from a Workflow that came with one began its steps once more from nothing."""
+    store = await open_store("memory:")
+    workflow = server.put("Workflow", "space", "w", spec={"steps": [{"name": "a", "run": "true"}]})
+    uid = workflow["metadata"]["uid"]
+    if made:
+        await store.create_run(NewRun(run_id_for(uid, "1"), f"space/w/{uid}", {}, "g", "k"))
+
+    world = await Observer(server, {"default": store}, "installation").observe("space", "w")
+
+    assert world.wanted == run_id_for(uid)
+    assert world.served is made
