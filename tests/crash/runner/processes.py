@@ -15,6 +15,8 @@ from cairn_runtime.model.ids import new_id
 from cairn_runtime.store.base import Fence, Run, Store
 
 RUNNER = (sys.executable, "-P", "-m", "cairn_runtime.runner")
+PATIENT = (sys.executable, "-P", str(Path(__file__).with_name("patient.py")))
+"""One whose collector hears all that it has to say."""
 PATIENCE_SECONDS = 60.0
 
 
@@ -26,7 +28,16 @@ class Runner:
         self._folder = folder
 
     @classmethod
-    async def start(cls, url: str, run_id: str, fence: Fence, folder: Path, **environ: str) -> Runner:
+    async def start(
+        cls,
+        url: str,
+        run_id: str,
+        fence: Fence,
+        folder: Path,
+        *,
+        argv: tuple[str, ...] = RUNNER,
+        **environ: str,
+    ) -> Runner:
         """Start a runner under a claim; `environ` adds to what it is told."""
         given = {
             **os.environ,
@@ -41,7 +52,7 @@ class Runner:
         }
         with (folder / "log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *RUNNER, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=given, cwd=folder
+                *argv, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=given, cwd=folder
             )
         return cls(process, folder)
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from tests.crash.runner.collector import collecting
-from tests.crash.runner.processes import Runner, claimed, until, until_it_says, until_there
+from tests.crash.runner.processes import PATIENT, Runner, claimed, until, until_it_says, until_there
 
 from cairn_runtime.model.ids import trace_id_for
 from cairn_runtime.runner.accepting import accept
@@ -89,10 +89,15 @@ async def begin(store, url, folder, *steps):
     """Make a run; how its runners are started."""
     row = await find_or_create(store, accept(manifest(*steps)))
 
-    async def start(**environ):
-        return await Runner.start(url, row.run_id, await claimed(store, row), folder, **environ)
+    async def start(**more):
+        return await Runner.start(url, row.run_id, await claimed(store, row), folder, **more)
 
     return row, start
+
+
+def sends_to(collector, **environ):
+    """How a runner is started that leaves when the collector has all of its spans."""
+    return {"argv": PATIENT, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **environ}
 
 
 async def state(store, row):
@@ -102,7 +107,7 @@ async def state(store, row):
 async def test_a_killed_and_resumed_run_is_one_trace(store, url, tmp_path, collector):
     """Both runners write into the trace that the row names, and the second attempt links to the first."""
     row, start = await begin(store, url, tmp_path, QUICK, GATED)
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "10"}
+    environ = sends_to(collector, OTEL_BSP_SCHEDULE_DELAY="10")
     first = await start(**environ)
     await until_there(tmp_path / "gated.began")
     await collector.until(lambda: collector.named("quick") and collector.named("restore"))
@@ -131,7 +136,7 @@ async def test_a_killed_and_resumed_run_is_one_trace(store, url, tmp_path, colle
 async def test_a_fork_has_a_trace_of_its_own_with_a_link(store, url, tmp_path, collector):
     """One trace for each run; the fork's spans lead to the run that it comes from."""
     row, start = await begin(store, url, tmp_path, QUICK)
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    environ = sends_to(collector)
     await (await start(**environ)).ended()
     origin = await find_checkpoint(store, "1", await store.run(row.run_id))
     child = await fork_run(store, Codec(), ForkRequest(origin))
@@ -155,7 +160,7 @@ async def test_spans_of_user_code_are_inside_the_span_of_their_step(store, url, 
         {"name": "e", "run": 'echo "{\\"done\\": [\\"$TRACEPARENT\\"]}" > "$CAIRN_OUTPUT"', "needs": ["d"]},
     ]
     row, start = await begin(store, url, tmp_path, *steps)
-    runner = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    runner = await start(**sends_to(collector))
 
     assert await runner.ended() == 0
     for step, inner in (("a", "of async"), ("b", "of timed"), ("c", "of thread")):
@@ -169,7 +174,7 @@ async def test_a_failed_step_tells_its_class_and_no_value(store, url, tmp_path, 
     """What a step raises may hold values of the state: a span says what class it was, nothing more."""
     step = {"name": "fails", "python": "steps:fails", "retry": {"limit": 1, "baseDelay": "1ms"}}
     _, start = await begin(store, url, tmp_path, step)
-    runner = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    runner = await start(**sends_to(collector))
 
     assert await runner.ended() == 1
     tries = collector.named("fails")
@@ -197,8 +202,7 @@ async def test_what_is_sent_holds_no_secret(servers, tmp_path, collector):
             row.run_id,
             await claimed(store, row),
             tmp_path,
-            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
-            OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20canary-4",
+            **sends_to(collector, OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20canary-4"),
             OF_THE_POD="canary-5",
         )
 
@@ -216,7 +220,7 @@ async def test_a_trace_that_is_not_sampled_is_not_sampled_by_any_runner(store, u
     """The sampler is asked about the run as about a root, so that it answers all its runners alike."""
     row, start = await begin(store, url, tmp_path, QUICK)
     off = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.0"}
-    runner = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **off)
+    runner = await start(**sends_to(collector, **off))
 
     assert await runner.ended() == 0
     assert (await store.run(row.run_id)).phase == "Succeeded"
@@ -250,12 +254,13 @@ async def test_a_collector_that_hangs_delays_the_end_by_a_bound(store, url, tmp_
     """It takes the connection and says nothing: the process leaves all the same, with what it has to say."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         row, start = await begin(store, url, tmp_path, QUICK)
-        runner = await start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        runner = await start(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_TIMEOUT="90")
         await until(store, row.run_id, lambda row: row.finished)
         over = time.monotonic()
 
         assert await runner.ended() == 0
-    assert time.monotonic() - over < 5.0  # the library by itself would wait for 10 s
+    assert time.monotonic() - over < 20.0  # the library by itself would wait for 30 s
 
 
 async def test_without_the_variables_nothing_of_it_is_loaded(store, url, tmp_path):
@@ -322,7 +327,7 @@ async def test_a_sampler_that_raises_costs_a_warning(store, url, tmp_path, colle
     image.mkdir()
     (image / "sitecustomize.py").write_text(SAMPLER)
     row, start = await begin(store, url, tmp_path, QUICK)
-    runner = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, PYTHONPATH=str(image))
+    runner = await start(**sends_to(collector, PYTHONPATH=str(image)))
 
     assert await runner.ended() == 0
     assert (await store.run(row.run_id)).phase == "Succeeded"
@@ -345,8 +350,8 @@ async def test_a_processor_that_raises_costs_a_warning(store, url, tmp_path, whe
     steps = [{"name": "adds", "python": "steps:adds"}, {**QUICK, "needs": ["adds"]}]
     row = await find_or_create(store, accept(manifest(*steps, code={"steps.py": code})))
     with collecting() as collector:
-        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-        runner = await Runner.start(url, row.run_id, await claimed(store, row), tmp_path, **environ)
+        told = sends_to(collector)
+        runner = await Runner.start(url, row.run_id, await claimed(store, row), tmp_path, **told)
 
         assert await runner.ended() == 0
     assert (await store.run(row.run_id)).phase == "Succeeded"
