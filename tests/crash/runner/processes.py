@@ -45,7 +45,6 @@ class Runner:
             "CAIRN_EPOCH": str(fence.epoch),
             "CAIRN_CLAIM": fence.claim_id,
             "CAIRN_STORE_URL": url,
-            "CAIRN_PATIENCE": "10s",
             "CAIRN_HEARTBEAT_SECONDS": "0.1",
             "CAIRN_TERMINATION_MESSAGE": str(folder / "word"),
             **environ,

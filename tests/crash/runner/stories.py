@@ -35,7 +35,6 @@ class Story:
     url: str
     store: Store
     folder: Path
-    patience_seconds: float = 5.0
     heard: list[Notice] = field(default_factory=list)
 
     async def tell(self, row: Run | None = None, *, answering: bool = True) -> Finish:
@@ -55,7 +54,6 @@ class Story:
         given: dict[str, Any] = {
             "output": self.folder / "runner.log",
             "command": FAULTY,
-            "patience_seconds": self.patience_seconds,
             "heartbeat_seconds": 0.5,
             "log_format": "json",
         }

@@ -34,7 +34,7 @@ def effects(tmp_path: Path, monkeypatch) -> None:
 async def told(url: str, folder: Path) -> tuple[Story, asyncio.Task[Finish]]:
     """Start a run of thirty tasks, and come back when five are done."""
     store = await open_store(url)
-    story = Story(LONG, url, store, folder, patience_seconds=60.0)
+    story = Story(LONG, url, store, folder)
     row = await find_or_create(store, accept(LONG.manifest))
     telling = asyncio.create_task(story.tell(row))
     await story.until_done(5)
