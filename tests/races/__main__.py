@@ -75,8 +75,7 @@ class Races:
     def run(self) -> Tally:
         """Start the crews, add up what they tell, end them."""
         stop = _FORK.Event()
-        crews = [self._start(number, stop) for number in range(self.asked.crews)]
-        lines = [line for _, line in crews]
+        crews: list[tuple[Any, Connection]] = []
 
         def interrupt(_number: int, _frame: FrameType | None) -> None:
             if self.interrupted:
@@ -85,10 +84,12 @@ class Races:
             self.interrupted = True
             stop.set()
 
+        # Before the crews are there: they race before we come to anything else.
         before = signal.signal(signal.SIGINT, interrupt)
         begun = time.monotonic()
         try:
-            tally = self._gather(lines, stop, begun)
+            crews += [self._start(number, stop) for number in range(self.asked.crews)]
+            tally = self._gather([line for _, line in crews], stop, begun)
         finally:
             stop.set()
             for process, _ in crews:
