@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from tests.contract.redis.opened import opened
+from tests.crash.executors.processes import until
 
 from cairn_runtime.errors import StoreUnavailable
 from cairn_runtime.model.ids import new_id
@@ -115,7 +116,7 @@ async def test_a_dead_connection_is_thrown_away(servers, private_redis):
 async def test_a_server_that_says_nothing_is_given_up(servers, private_redis):
     """After `?timeout=` everybody who waits hears it, and the connection is not used again."""
     proxy = servers.proxy(private_redis)
-    async with opened(proxy.url(private_redis.url), timeout="300ms") as store:
+    async with opened(proxy.url(private_redis.url), timeout="2s") as store:
         writer = await begun(store)
         rows = writer.batch()
         proxy.stall()
@@ -127,7 +128,7 @@ async def test_a_server_that_says_nothing_is_given_up(servers, private_redis):
         await writer.send(rows)
 
         assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
-        assert "did not answer within 0.3 s" in str(answers[0])
+        assert "did not answer within 2 s" in str(answers[0])
         assert await seqs(store, writer.run_id) == [1]
 
 
@@ -182,9 +183,8 @@ async def test_closing_leaves_no_connection(servers, private_redis):
     proxy = servers.proxy(private_redis)
     async with opened(proxy.url(private_redis.url)) as store:
         await begun(store)
-    await asyncio.sleep(0.05)
 
-    assert proxy.open_connections == 0
+    await asyncio.to_thread(until, lambda: proxy.open_connections == 0, "the proxy has none either")
 
 
 async def test_a_reply_is_read_without_the_loop_where_nothing_else_needs_it(private_redis):
