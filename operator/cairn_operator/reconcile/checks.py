@@ -112,6 +112,13 @@ def stuck(pod: PodFacts) -> bool:
     return not pod.over and pod.running_since is None and bool(pod.waiting)
 
 
+def stranded(world: World, pod: PodFacts) -> bool:
+    """Whether this pod never began and should have been gone for long: a lost node, a finalizer that hangs."""
+    if pod.over or pod.running_since is not None or pod.gone_by is None:
+        return False
+    return (world.now - pod.gone_by).total_seconds() > SILENT_SECONDS
+
+
 def outdated(world: World, pod: PodFacts) -> bool:
     """Whether this pod does not start, and was built from a spec that has been changed since."""
     return stuck(pod) and not pod.deleting and 0 <= pod.generation < world.workflow.generation

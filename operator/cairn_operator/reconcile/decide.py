@@ -8,6 +8,7 @@
     a person has cancelled it ........ end it; its pod then holds an older epoch, and is deleted
     suspended ........................ drain, start nothing
     its runner lives ................. leave it alone, unless it is silent or pending for too long
+    ... or its pod will not go ....... start the next one, where this one never began
     ... or its pod does not start .... make it anew once the spec has changed: that may be what mends it
     its runner ended, or there is none count why, pause, start the next one; or give the run up
     ... and the spec has faults ...... start nothing: a pod is built from a spec that is accepted
@@ -255,6 +256,8 @@ def _alive(world: World, run: Run, pod: PodFacts) -> tuple[tuple[Action, ...], f
     if checks.silent(world, pod) and world.manifest is not None:
         gone = () if pod.deleting else (_delete(pod, "its runner is silent"),)
         return (*gone, StartRunner(run.run_id, run.epoch)), None
+    if checks.stranded(world, pod) and world.manifest is not None:
+        return _started(world, run), None
     if checks.outdated(world, pod) and world.manifest is not None:
         return (_delete(pod, "it does not start, and the spec has changed since"),), None
     limit = world.manifest.spec.pod.pending_timeout if world.manifest is not None else None

@@ -79,6 +79,7 @@ def pod_facts(document: JSONObject, now: datetime) -> PodFacts:
         phase=_PHASES.get(text(status, "phase"), "Unknown"),
         created_at=_moment(meta.get("creationTimestamp")) or now,
         deleting=meta.get("deletionTimestamp") is not None,
+        gone_by=_moment(meta.get("deletionTimestamp")),
         running_since=_moment(running.get("startedAt")) if running else None,
         ended=_ended(terminated) if terminated else None,
         ended_at=_moment(terminated.get("finishedAt")) if terminated else None,

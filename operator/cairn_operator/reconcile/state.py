@@ -47,6 +47,8 @@ class PodFacts:
     created_at: datetime
     deleting: bool = False
     """Whether its deletion was asked for, by whomever."""
+    gone_by: datetime | None = None
+    """When it was to be gone: the moment of that, and its grace period."""
     running_since: datetime | None = None
     ended: Ended | None = None
     ended_at: datetime | None = None

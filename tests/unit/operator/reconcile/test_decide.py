@@ -320,6 +320,29 @@ def test_a_silent_pod_that_is_told_to_go_already_is_not_told_again():
     assert plan(world(run=started(), pods=(pod(deleting=True),), quiet_seconds=31.0)).actions == START
 
 
+STRANDED = {"phase": "Pending", "running_since": None, "deleting": True}
+GOING = {
+    "it was to be gone long ago": (STRANDED | {"gone_by": ago(31)}, START),
+    "it has a little longer": (STRANDED | {"gone_by": ago(30)}, ()),
+    "it does not say when": (STRANDED, ()),
+    "it has begun, and shows itself": ({"deleting": True, "gone_by": ago(600)}, ()),
+}
+
+
+@pytest.mark.parametrize(("facts", "actions"), GOING.values(), ids=GOING)
+def test_a_pod_that_never_began_and_does_not_go_is_not_waited_for(facts, actions):
+    """Its node is lost, or a finalizer of somebody hangs: the run waited as long as the object was there."""
+    assert plan(world(run=started(), pods=(pod(**facts),))).actions == actions
+
+
+def test_nothing_takes_its_place_while_the_spec_has_faults():
+    """It is waited for, and looked at again."""
+    seen = broken(run=started(), pods=(pod(**STRANDED, gone_by=ago(600)),))
+
+    assert plan(seen).actions == ()
+    assert plan(seen).again_seconds == LOOK_AGAIN_SECONDS
+
+
 def test_a_pod_may_be_pending_for_ever_by_default():
     """A cluster may be full for a night."""
     waiting = pod(phase="Pending", running_since=None, created_at=ago(10**6))

@@ -147,7 +147,8 @@ def test_a_deletion_that_was_asked_for():
     for moment, deleting in ((AT, True), (None, False)):
         document["metadata"]["deletionTimestamp"] = moment
 
-        assert facts.pod_facts(document, NOW).deleting is deleting
+        pod = facts.pod_facts(document, NOW)
+        assert (pod.deleting, pod.gone_by) == (deleting, ago(60) if deleting else None)
 
 
 def test_a_workflow():
