@@ -113,7 +113,7 @@ def stuck(pod: PodFacts) -> bool:
 
 
 def stranded(world: World, pod: PodFacts) -> bool:
-    """Whether this pod never began and should have been gone for long: a lost node, a finalizer that hangs."""
+    """Whether this pod never began and should be gone for long: a lost node, or a finalizer hangs."""
     if pod.over or pod.running_since is not None or pod.gone_by is None:
         return False
     return (world.now - pod.gone_by).total_seconds() > SILENT_SECONDS

@@ -43,6 +43,8 @@ SHOW_AGAIN_SECONDS = 30.0
 class Memory:
     """What the last pass over a Workflow was refused with: people read it in the status."""
 
+    uid: str
+    """Whose it is: a Workflow that was made anew under the same name remembers nothing."""
     create_error: tuple[str, str] | None = None
     trouble: tuple[str, str] | None = None
 
@@ -143,9 +145,12 @@ class Reconciler:
         refusal = await self._actor.act(world, plan.actions)
         started = any(isinstance(action, StartRunner) for action in plan.actions)
         create_error = None if started else world.create_error
-        self._memories[key] = Memory(refusal.create_error or create_error, refusal.trouble)
+        self._memories[key] = Memory(
+            world.workflow.uid, refusal.create_error or create_error, refusal.trouble
+        )
         wait = None if _on_its_way(plan, refusal) else await self._told(key, world, plan.status)
-        again = 0.0 if plan.actions and refusal.trouble is None else plan.again_seconds
+        news = plan.actions or world.trouble is not None
+        again = 0.0 if news and refusal.trouble is None else plan.again_seconds
         later = await self._shown(key, world) if not plan.actions else None
         if self.on_pass is not None:
             self.on_pass(key, world, plan, refusal, time.monotonic() - begin)
@@ -160,7 +165,11 @@ class Reconciler:
 
     def _remembered(self, key: Key, world: World) -> World:
         """Add what this process has seen over time, and go on seeing it."""
-        memory, run = self._memories.get(key, Memory()), world.run
+        uid, run = world.workflow.uid, world.run
+        if (memory := self._memories.get(key, Memory(uid))).uid != uid:
+            self._forget(key)
+            memory = Memory(uid)
+        self._memories[key] = memory
         if run is not None and run.finished:
             self._pulse.leave(run.run_id)
         elif run is not None:

@@ -178,7 +178,7 @@ def _degraded(world: World, pod: PodFacts | None) -> tuple[str, str, str]:
         world.trouble,
         ("ManifestInvalid", _NO_POD) if world.manifest is None and _unfinished(world.run) else None,
         _unserved(world),
-        world.create_error,
+        world.create_error if _unfinished(world.run) and not checks.suspended(world) else None,
         (pod.waiting, pod.waiting_message) if pod is not None and checks.stuck(pod) else None,
         ("StoreSuspect", _SUSPECT) if world.suspect else None,
     )

@@ -13,6 +13,7 @@ from tests.unit.operator.reconcile.builders import (
     broken,
     checkpoint,
     ended,
+    manifest,
     noted,
     obj,
     parked,
@@ -168,6 +169,14 @@ DEGRADED = {
     "a resume that cannot be served": ({"origin": UNKNOWN, "served": False}, "CheckpointNotFound"),
     "a served nonce needs no origin": ({"origin": UNKNOWN, "served": True}, None),
     "a pod that was refused": ({"create_error": ("Forbidden", "exceeded quota")}, "Forbidden"),
+    "a pod that was refused to a run that has ended since": (
+        {"create_error": ("Forbidden", "exceeded quota"), "run": started(phase="Cancelled")},
+        None,
+    ),
+    "a pod that was refused before the pause": (
+        {"create_error": ("Forbidden", "exceeded quota"), "manifest": manifest(suspend=True)},
+        None,
+    ),
     "a pod that does not start": (
         {"pods": (pod(running_since=None, waiting="ImagePullBackOff", waiting_message="no image"),)},
         "ImagePullBackOff",
