@@ -27,7 +27,7 @@ class Desk:
         self.refusal = Refusal()
         self.clock = 0.0
         self.polled: list[list[str]] = []
-        self.pulse = Pulse({"default": self}, lambda _key: None, lambda: self.clock)  # type: ignore[dict-item]
+        self.pulse = Pulse({"default": self}, lambda _key: None, lambda: self.clock)
         self.reconciler = Reconciler(
             self,
             self,
