@@ -11,7 +11,7 @@ from tests.unit.store.rings import codec, key_file
 
 from cairn_runtime.errors import CheckpointCorrupted, KeyMissing, NotEncrypted, PayloadError
 from cairn_runtime.store.chain import sealed, verify_history
-from cairn_runtime.store.codec import LOCK_BYTES, Codec
+from cairn_runtime.store.codec import LOCK_BYTES, Codec, Limits
 from cairn_runtime.store.contract.cases import checkpoint
 from cairn_runtime.store.keys import KeyRing
 
@@ -40,6 +40,16 @@ def test_what_was_encrypted_is_read_with_the_key(tmp_path, value):
     assert locked.size == len(locked.payload) == len(plain.payload) + LOCK_BYTES
     assert CANARY.encode() not in (locked.payload or b"")
     assert verify_history([locked._replace(payload=None)]) == verify_history([plain._replace(payload=None)])
+
+
+def test_what_is_over_the_bound_is_not_decrypted(tmp_path):
+    """Its length alone says that nobody here wrote it, whatever is inside."""
+    ours = codec(tmp_path, "a")
+    locked = ours.lock(row(SMALL))
+    bounded = Codec(Limits(payload_bytes=locked.size - 1), keys=ours.keys)
+
+    with pytest.raises(CheckpointCorrupted, match="over the bound"):
+        bounded.decode_checkpoint(locked)
 
 
 def test_the_form_is_fixed(tmp_path):

@@ -44,6 +44,7 @@ def left(entries: list[Entry], policy: Policy, keep: frozenset[int] = frozenset(
         pytest.param(
             "A1 B1 C1 D1", (3, 3600.0 * 1.5), [3, 4], id="what is too old goes though it is among them"
         ),
+        pytest.param("A1 B1 C1 D1", (3, 3600.0 * 2), [3, 4], id="what has just come to the age goes"),
         pytest.param("A1 B1 C1 D1", (3, 1e-9), [4], id="a head of any age stays"),
         pytest.param("a1 b1 c1 d1", (1, EVER), [1, 2, 3, 4], id="the head is folded from all before it"),
         pytest.param("a1 B1 c1 d1", (1, EVER), [2, 3, 4], id="nothing before the head's snapshot"),
