@@ -106,6 +106,10 @@ class RunLog:
         try:
             stat = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
+            if self._seen is not None:
+                # Taken away under us: what is appended to the open file would be gone with it.
+                self._close_log()
+                self._forget()
             return False
         if self._log_fd >= 0 and (stat.st_ino, stat.st_size, stat.st_mtime_ns) == self._seen:
             return False
@@ -142,16 +146,29 @@ class RunLog:
 
         Raises:
             StoreUnavailable: another process holds it all the time.
+            RunNotFound: the folder was taken away.
         """
-        if self._lock_fd < 0:
-            self._lock_fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fd = self._lock_fd
+        fd = self._lock_file()
         lock_within(fd, self.folder, timeout_seconds)
         try:
             self.refresh()
             yield
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
+
+    def _lock_file(self) -> int:
+        """The descriptor of the file that others lock: not one in a folder that was here before."""
+        path = self.folder / "lock"
+        try:
+            if self._lock_fd >= 0 and os.fstat(self._lock_fd).st_ino != path.stat().st_ino:
+                self.release()
+            if self._lock_fd < 0:
+                self._lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            self.release()
+            self._forget()
+            raise RunNotFound(self.run_id) from None
+        return self._lock_fd
 
     def append(self, line: bytes) -> None:
         """Write a line to the disk, for good, and read it into the index; the lock is held.

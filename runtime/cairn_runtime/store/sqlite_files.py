@@ -62,10 +62,13 @@ class SQLiteFile:
         self._path = path
         self._sql = queries("sqlite")
         self._opened: sqlite3.Connection | None = None
+        self._place = (0, 0)
+        """Device and inode of the file that is open."""
 
     def open(self, *, timeout_seconds: float) -> None:
         """See `open_file`."""
         self._opened = open_file(self._path, timeout_seconds=timeout_seconds)
+        self._place = self._found()
 
     def close(self) -> None:
         """Close the file; again: nothing."""
@@ -119,13 +122,29 @@ class SQLiteFile:
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """One transaction that writes: it waits its turn before it reads anything."""
+        """One transaction that writes: it waits its turn before it reads anything.
+
+        Raises:
+            StoreUnusable: the file is not the one of this name any more, and takes what is written with it.
+        """
+        if self._found() != self._place:
+            raise StoreUnusable(
+                f"{self._path} was removed or replaced while it was in use; nothing was written"
+            )
         yield from self._transaction("BEGIN IMMEDIATE")
 
     @contextmanager
     def read(self) -> Iterator[None]:
         """One view for several statements."""
         yield from self._transaction("BEGIN")
+
+    def _found(self) -> tuple[int, int]:
+        """Which file has the store's name now."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return found.st_dev, found.st_ino
 
     def _transaction(self, begin: str) -> Iterator[None]:
         db = self.connection

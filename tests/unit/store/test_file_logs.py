@@ -413,6 +413,16 @@ def open_logs(tmp_path: Path) -> list[str]:
     return [file for file in found if file.startswith(str(tmp_path)) and file.endswith("run.log")]
 
 
+@pytest.mark.parametrize("name", [".", "run.log"], ids=["the folder", "the log"])
+async def test_a_run_that_was_taken_away_takes_no_write(store, tmp_path, name):
+    """What is appended to a file without a name would be acknowledged, and be gone with the process."""
+    writer = await begun(store)
+    (log_of(tmp_path, writer.run_id).parent / name).resolve().rename(tmp_path / "away")
+
+    with pytest.raises(RunNotFound):
+        await writer.commit()
+
+
 async def test_more_runs_than_files_can_be_open(store, tmp_path, monkeypatch):
     """The least used are closed, and opened again when they are needed."""
     monkeypatch.setattr(file_index, "OPEN_RUNS", 3)

@@ -431,6 +431,22 @@ async def test_a_hold_without_a_child_ends_after_the_grace(tmp_path):
     await store.close()
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "another one in its place"])
+async def test_a_file_that_was_taken_away_takes_no_write(tmp_path, replaced):
+    """What is written to it would be acknowledged, and be gone with the process."""
+    path = tmp_path / "cairn.db"
+    store = await open_store(url(path))
+    writer = await begun(store)
+    path.rename(tmp_path / "away.db")
+    if replaced:
+        other = await open_store(url(path))
+        await other.close()
+
+    with pytest.raises(StoreUnusable, match="removed or replaced"):
+        await writer.commit()
+    await store.close()
+
+
 async def test_the_time_of_a_signal_is_taken_when_its_turn_has_come(tmp_path):
     """Else one that waited for another writer is accepted with a time before a deadline that is over."""
     path = tmp_path / "cairn.db"
