@@ -3,6 +3,9 @@
 {{- if and (not .Values.stores) (not .Values.postgres.enabled) }}
 {{- fail "stores: there is none; to try Cairn out set postgres.enabled=true, else name a Secret that has the URL of a store, such as --set 'stores[0].name=default,stores[0].secret=cairn-store-default' (the Secret with key url in this namespace)" }}
 {{- end }}
+{{- if regexMatch "^[0-9]" (include "cairn.fullname" .) }}
+{{- fail (printf "fullnameOverride: the name %q begins with a digit, which that of a Service may not; give one that begins with a letter" (include "cairn.fullname" .)) }}
+{{- end }}
 {{- $names := list }}
 {{- if .Values.postgres.enabled }}{{- $names = append $names "default" }}{{- end }}
 {{- range $n, $store := .Values.stores }}

@@ -2,8 +2,8 @@
 {{- define "cairn.fullname" -}}
 {{- $chart := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}{{ .Values.fullnameOverride }}
-{{- else if contains $chart .Release.Name -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
-{{- else -}}{{ printf "%s-%s" .Release.Name $chart | trunc 40 | trimSuffix "-" }}
+{{- else if contains $chart .Release.Name -}}{{ .Release.Name | replace "." "-" | trunc 40 | trimSuffix "-" }}
+{{- else -}}{{ printf "%s-%s" .Release.Name $chart | replace "." "-" | trunc 40 | trimSuffix "-" }}
 {{- end -}}
 {{- end }}
 

@@ -214,6 +214,24 @@ def test_two_releases_of_a_name_do_not_meet(helm):
     assert not names[0] & names[1]
 
 
+def test_another_strategy_takes_nothing_of_the_default(helm):
+    """The values are laid over each other, and Kubernetes refuses the rest of the one before."""
+    objects = rendered(helm, *STORE, "strategy.type=Recreate")
+
+    assert one_of(objects, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_a_release_may_have_a_dot_in_its_name(helm):
+    """Helm takes one, a Service does not; everything that names another still does."""
+    objects = rendered(helm, *BUNDLED, release="my.release")
+    named = {one["metadata"]["name"] for one in of_kind(objects, "Service")}
+
+    assert named == {"my-release-cairn-operator", "my-release-cairn-postgres"}
+    urls = [one["stringData"]["url"] for one in of_kind(objects, "Secret") if "url" in one["stringData"]]
+    assert urls
+    assert all("@my-release-cairn-postgres." in url for url in urls)
+
+
 def test_a_subchart_takes_what_helm_shares(helm):
     """Helm hands `global` to every chart below another one: that key alone is no fault."""
     assert operator_pod(rendered(helm, *STORE, "global.anything.at.all=1"))

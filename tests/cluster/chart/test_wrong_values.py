@@ -91,6 +91,10 @@ from tests.cluster.chart.rendered import BUNDLED, STORE, refused
         ),
         ((*STORE, "test.store=other"), 'test.store: there is no store "other"; there is default'),
         ((*STORE, f"installation={'a' * 64}"), "at '/installation'"),
+        (
+            (*STORE, "fullnameOverride=1st"),
+            'fullnameOverride: the name "1st" begins with a digit, which that of a Service may not',
+        ),
     ],
 )
 def test_wrong_values_are_told(helm, sets, message):
