@@ -19,7 +19,7 @@ from cairn_runtime.runner.archives.importing import Importer
 from cairn_runtime.store.base import IMPORTING, Outcome
 from cairn_runtime.store.chain import sealed, verify_history
 from cairn_runtime.store.codec import Codec
-from cairn_runtime.store.contract.cases import begun
+from cairn_runtime.store.contract.cases import Writer, begun
 from cairn_runtime.store.contract.pictures import picture
 from cairn_runtime.store.memory import MemoryStore
 from cairn_runtime.store.opening import parse_store_url
@@ -228,6 +228,106 @@ async def test_a_run_that_lives_is_never_prolonged(here, there):
 
     assert [left.reason for left in report.left] == ["HistoryConflict"]
     assert await picture(there, writer.run_id) == before
+
+
+async def test_a_run_that_was_cancelled_here_is_no_copy(here, there):
+    """It stopped where somebody stopped it, and stays so, however much longer the file's history is."""
+    writer = await history(here, "d")
+    await bring(there, (await archive(here, writer.run_id))[0])
+    run = await there.run(writer.run_id)
+    fence = await there.claim(writer.run_id, run.epoch, new_id())
+    await there.commit(writer.run_id, fence, 1, new_id(), [], Outcome("Cancelled", "Cancelled"))
+    await writer.commit()
+    before = await picture(there, writer.run_id)
+
+    report = await bring(there, (await archive(here, writer.run_id))[0])
+
+    assert [left.reason for left in report.left] == ["HistoryConflict"]
+    assert await picture(there, writer.run_id) == before
+
+
+async def test_a_copy_that_shares_nothing_with_the_file_is_not_gone_on_with(here, there):
+    """Both were pruned so far that nobody can tell whether they are of one history."""
+    writer = await history(here, "SSSS")
+    await bring(there, (await archive(here, writer.run_id))[0])
+    await there.prune(writer.run_id, [1, 2, 3])
+    await writer.commit(4, kind="snapshot")
+    await here.prune(writer.run_id, [1, 2, 3, 4, 5])
+    before = await picture(there, writer.run_id)
+
+    report = await bring(there, (await archive(here, writer.run_id))[0])
+
+    assert [left.reason for left in report.left] == ["HistoryConflict"]
+    assert await picture(there, writer.run_id) == before
+
+
+async def test_what_follows_a_copy_hangs_on_its_head(here, there):
+    """The file cannot show what it has in the place of the head; what comes next tells that it is another."""
+    writer = await history(here, "dd")
+    await bring(there, (await archive(here, writer.run_id))[0])
+    run = await there.run(writer.run_id)
+    copy = Writer(there, writer.run_id, await there.claim(writer.run_id, run.epoch, new_id()), 2, writer.hash)
+    await copy.commit(outcome=Outcome("Cancelled", "Imported"))
+    await writer.commit(2)
+    rows = here._place.ledgers[writer.run_id].rows
+    rows[3] = rows[3]._replace(step="altered")
+    before = await picture(there, writer.run_id)
+
+    report = await bring(there, (await archive(here, writer.run_id))[0])
+
+    assert "HistoryConflict" in [left.reason for left in report.left]
+    assert await picture(there, writer.run_id) == before
+
+
+async def test_a_copy_that_was_not_whole_arrives_as_a_copy(here, there):
+    """A run that was half imported where it comes from: here all of the file has come."""
+    writer = await history(here)
+    lines, _ = await archive(here, writer.run_id)
+    half = MemoryStore(parse_store_url("memory:"))
+    await half.open()
+    with pytest.raises(InvalidInput):
+        await bring(half, lines[:-2])
+    assert (await half.run(writer.run_id)).reason == IMPORTING
+
+    await bring(there, (await archive(half, writer.run_id))[0])
+
+    run = await there.run(writer.run_id)
+    assert (run.phase, run.reason) == ("Cancelled", IMPORTED)
+
+
+async def test_what_is_written_meanwhile_is_not_in_the_file(here):
+    """The run is exported as its row was when it was read: its end says how far."""
+    writer = await history(here, "ddd")
+    exporter = Exporter(here, "0.1.0")
+    lines = exporter.lines([writer.run_id])
+    kept = [await anext(lines), await anext(lines)]
+    await writer.commit(3)
+    kept += [line async for line in lines]
+
+    assert [next(iter(orjson.loads(line))) for line in kept[2:]] == ["checkpoint"] * 3 + ["end", "trailer"]
+    assert exporter.report.left == []
+
+
+async def test_an_end_of_another_run_ends_none(here, there):
+    """Its pins and progress belong to whoever it names."""
+    one, other = await history(here), await history(here)
+    lines, _ = await archive(here, one.run_id)
+    end = orjson.loads(lines[-2])
+    end["end"]["run"] = other.run_id
+
+    report = await bring(there, signed([*lines[:-2], orjson.dumps(end) + b"\n", lines[-1]]))
+
+    assert [left.reason for left in report.left] == ["InvalidInput"]
+    assert (await there.run(one.run_id)).reason == IMPORTING
+
+
+async def test_what_follows_the_trailer_is_told(here, there):
+    """Two exports that were written one behind the other are not one."""
+    writer = await history(here)
+    lines, _ = await archive(here, writer.run_id)
+
+    with pytest.raises(InvalidInput, match="something follows"):
+        await bring(there, [*lines, *lines])
 
 
 async def test_a_deleted_run_is_not_revived(here, there):
