@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from tests.unit.engine.lab import Lab
 
 from cairn_runtime.engine.context import Context, State
-from cairn_runtime.engine.control import SNAPSHOT_FLOOR_BYTES
+from cairn_runtime.engine.control import SNAPSHOT_FLOOR_BYTES, Control, Mark
+from cairn_runtime.engine.frontier import RunState
+from cairn_runtime.errors import StoreUnavailable
+from cairn_runtime.store.base import Fence, Outcome
 from cairn_runtime.store.codec import Codec, Encoded, Limits
 from cairn_runtime.store.opening import open_store
 
@@ -92,3 +96,64 @@ async def test_a_state_over_the_bound_of_a_payload_goes_on_in_deltas() -> None:
     assert (await lab.run()).phase == "Succeeded"
     assert len((await lab.state()).channels["x"]) == 20
     await lab.store.close()
+
+
+class Recorder:
+    """A store as far as a commit goes: keeps what it is sent, and loses the first reply of each call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    async def commit(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.calls.count(call) < 2:
+            raise StoreUnavailable("the reply was lost")
+
+    @property
+    def commits(self) -> list[tuple[int, list[int], Outcome | None]]:
+        """Expected head, seqs and outcome of each call that was answered."""
+        answered = [call for n, call in enumerate(self.calls) if call in self.calls[:n]]
+        return [(head, [row.seq for row in rows], outcome) for _, _, head, _, rows, outcome in answered]
+
+
+def with_unsaved(count: int) -> tuple[Control, Recorder]:
+    """A control with so many checkpoints cut, two of which fill a commit."""
+    recorder = Recorder()
+    codec = Codec(Limits(commit_bytes=2500))
+    control = Control(cast("Any", recorder), codec, "run", Fence(1, "claim"), "graph")
+    for _ in range(count):
+        event = ["write", "x", "set", os.urandom(800).hex(), ""]
+        control.cut([event], RunState(), Mark("a", 1, None, (), {}))
+    return control, recorder
+
+
+async def test_commits_are_bounded_and_only_the_last_one_changes_the_row() -> None:
+    """A row that said Succeeded before its last checkpoints are there would end the run without them."""
+    control, recorder = with_unsaved(5)
+    outcome = Outcome("Succeeded")
+
+    await control.save(outcome)
+
+    assert recorder.commits == [(0, [1, 2], None), (2, [3, 4], None), (4, [5], outcome)]
+
+
+async def test_a_used_signal_goes_in_one_commit_with_what_it_led_to() -> None:
+    """However large: a crash between two would use it up for nothing, or twice."""
+    control, recorder = with_unsaved(5)
+    outcome = Outcome("Running", consumed=(1,))
+
+    await control.save(outcome)
+
+    assert recorder.commits == [(0, [1, 2, 3, 4, 5], outcome)]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+async def test_what_got_no_answer_is_sent_again_as_it_was(count: int) -> None:
+    """Under its own write_id, a change of the row alone too: else the second is not known for the first."""
+    control, recorder = with_unsaved(count)
+
+    await control.save(Outcome("Waiting"))
+
+    first, second = recorder.calls
+    assert first == second
+    assert first[3]

@@ -11,18 +11,27 @@ from cairn_runtime.store.memory import MemoryStore
 from cairn_runtime.store.opening import parse_store_url
 
 
-async def test_what_a_prune_took_is_passed_over_at_once():
+class Counted(MemoryStore):
+    """Counts how often a history is loaded."""
+
+    loads = 0
+
+    async def load(self, run_id, seq=None):
+        """Load and count."""
+        self.loads += 1
+        return await super().load(run_id, seq)
+
+
+@pytest.fixture
+async def store():
+    opened = Counted(parse_store_url("memory:"))
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_what_a_prune_took_is_passed_over_at_once(store):
     """Below a damaged snapshot there may be a hundred thousand seqs that are gone: none is asked for."""
-
-    class Counted(MemoryStore):
-        loads = 0
-
-        async def load(self, run_id, seq=None):
-            self.loads += 1
-            return await super().load(run_id, seq)
-
-    store = Counted(parse_store_url("memory:"))
-    await store.open()
     writer = await begun(store)
     await writer.commit(1)
     await writer.commit(500)
@@ -32,4 +41,13 @@ async def test_what_a_prune_took_is_passed_over_at_once():
     with pytest.raises(CheckpointCorrupted, match="no valid checkpoint"):
         await newest_valid(store, CODEC, await store.run(writer.run_id))
     assert store.loads <= 4
-    await store.close()
+
+
+async def test_damage_is_met_once_and_not_from_each_checkpoint_above_it(store):
+    """All that is folded from it is damaged too: the next one to be tried lies below."""
+    writer = await begun(store)
+    await writer.commit(200)
+
+    with pytest.raises(CheckpointCorrupted, match="no valid checkpoint"):
+        await newest_valid(store, CODEC, await store.run(writer.run_id))
+    assert store.loads == 1

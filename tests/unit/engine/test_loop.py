@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.engine.lab import Lab, nothing
 
+from cairn_runtime.engine import saving
 from cairn_runtime.engine.context import Context, Park, State
 from cairn_runtime.errors import CairnError, CheckpointCorrupted, StoreUnavailable, Superseded, WaitClosed
 from cairn_runtime.model.ids import utc_now
@@ -36,6 +37,131 @@ async def one(_state: State, _ctx: Context) -> dict[str, int]:
 
 def each(function: Any, steps: list[dict[str, Any]] = CHAIN) -> dict[str, Any]:
     return {step["name"]: function for step in steps}
+
+
+async def test_what_was_done_before_an_answer_is_a_checkpoint_of_its_own(store: Store) -> None:
+    """The answer's commit is never split, so nothing else may be in it."""
+    steps = [{"name": "a"}, {"name": "paid", "signal": {"name": "paid"}}]
+    lab = Lab(store, steps, each(one, steps[:1]), state=COUNTER, checkpoint={"policy": "Manual"})
+    session = await lab.open()
+    await lab.send("paid", 1)
+    assert (await session.loop.run()).phase == "Succeeded"
+    await session.close()
+
+    assert await lab.steps() == ["start", "a#1", "paid#1"]
+
+
+async def test_a_signal_is_used_once_whatever_the_durability(store: Store) -> None:
+    """Under `exit` too its use is stored at once: what is still in the store would answer the next wait."""
+
+    async def poke(_state: State, _ctx: Context) -> None:
+        session.loop.poke()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    steps = [
+        {"name": "one", "signal": {"name": "go"}},
+        {"name": "two", "signal": {"name": "go"}, "needs": ["one"]},
+        {"name": "poke", "needs": ["one"]},
+    ]
+    lab = Lab(store, steps, {"poke": poke}, checkpoint={"durability": "exit"})
+    session = await lab.open()
+    await lab.send("go", 1)
+    ending = await session.loop.run()
+    await session.close()
+
+    assert ending.phase == "Waiting"
+    assert [wait.task for wait in (await lab.row()).waits] == ["two#1"]
+
+
+async def test_a_foreach_that_failed_before_a_crash_is_given_up_after_it(store: Store) -> None:
+    """Its other items are not run again, and the error goes to `catch`."""
+
+    class Telling(Wrapped):
+        async def commit(self, run_id: str, fence: Fence, head: int, *rest: Any) -> None:
+            await self.inner.commit(run_id, fence, head, *rest)
+            if any(row.item == 0 for row in rest[1]):
+                session.loop.stop(Superseded(run_id))
+
+    async def item(_state: State, ctx: Context) -> None:
+        calls.append(ctx.index)
+        if ctx.index == 0:
+            raise ValueError("of an item")
+        await asyncio.Event().wait()
+
+    calls: list[int | None] = []
+    each_item = {"name": "a", "foreach": {"in": "[1, 2]"}, "catch": "sorry", "retry": {"limit": 0}}
+    lab = Lab(Telling(store), [each_item, {"name": "sorry"}], {"a": item})
+    session = await lab.open()
+    with pytest.raises(Superseded):
+        await session.loop.run()
+    await session.close()
+    lab.store = store
+
+    assert (await lab.run()).phase == "Succeeded"
+    assert calls == [0, 1]
+    assert (await lab.steps())[-1] == "sorry#1"
+
+
+async def test_a_failure_is_stored_while_others_still_run(store: Store) -> None:
+    """Whatever the policy: who looks at the run sees why it will end."""
+    told = asyncio.Event()
+
+    class Telling(Wrapped):
+        async def commit(self, run_id: str, fence: Fence, head: int, *rest: Any) -> None:
+            await self.inner.commit(run_id, fence, head, *rest)
+            if any(row.step == "a" for row in rest[1]):
+                told.set()
+
+    async def fail(_state: State, _ctx: Context) -> None:
+        raise ValueError("for good")
+
+    async def wait(_state: State, _ctx: Context) -> None:
+        async with asyncio.timeout(5):
+            await told.wait()
+
+    steps = [{"name": "a", "retry": {"limit": 0}}, {"name": "b"}]
+    lab = Lab(Telling(store), steps, {"a": fail, "b": wait}, checkpoint={"policy": "Manual"})
+
+    assert (await lab.run()).message == "for good"
+    assert await lab.steps() == ["start", "a#1", "b#1"]
+
+
+async def test_many_events_are_cut_whatever_the_policy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No checkpoint grows without bound because nobody asked for one."""
+    monkeypatch.setattr(saving, "FLUSH_BYTES", 1000)
+
+    async def write(_state: State, _ctx: Context) -> dict[str, str]:
+        return {"x": "v" * 600}
+
+    state = {"channels": {"x": {}}}
+    lab = Lab(store, CHAIN, each(write), state=state, checkpoint={"policy": "Manual"})
+    await lab.run()
+
+    assert await lab.steps() == ["start", "b#1", "c#1"]
+
+
+async def test_only_so_much_is_done_that_is_not_durable(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under `async` the tasks wait for a store that falls behind."""
+    monkeypatch.setattr(saving, "QUEUE_BOUND", 3)
+    behind: list[int] = []
+
+    class Slow(Wrapped):
+        async def commit(self, *call: Any) -> None:
+            for _ in range(200):
+                await asyncio.sleep(0)
+            behind.append(session.control.unsaved)
+            await self.inner.commit(*call)
+
+    steps = [{"name": "a", "next": [{"to": "a", "when": "visits.a < 30"}]}]
+    lab = Lab(Slow(store), steps, {"a": one}, state=COUNTER, checkpoint={"durability": "async"})
+    session = await lab.open()
+    await session.loop.run()
+    await session.close()
+
+    assert max(behind) <= 4
 
 
 # -- what steps may bring ----------------------------------------------
