@@ -142,6 +142,15 @@ async def test_a_run_is_ended_by_a_claim_and_a_commit(actor, store):
     assert await store.run(RUN) == ended
 
 
+async def test_a_run_that_somebody_claimed_since_is_not_ended(actor, store):
+    """What was decided was decided of another attempt: the next pass sees what they did."""
+    await store.claim(RUN, 0, "another")
+
+    assert await actor.act(world(), (EndRun(RUN, 0, Outcome("Failed", "CrashLoop")),)) == Refusal()
+    row = await store.run(RUN)
+    assert (row.epoch, row.claim_id, row.phase) == (1, "another", "Pending")
+
+
 async def test_each_write_has_a_name_of_its_own(actor, server, written):
     """A test may end the process before any of them."""
     server.put("Workflow", "team", "digest", metadata={"uid": UID, "resourceVersion": "7"})

@@ -78,6 +78,11 @@ CAUSES = {
         "Disrupted",
         "DeletionByTaintManager",
     ),
+    "killed by the cluster, which deletes it too": (
+        ended(137, disrupted="EvictionByEvictionAPI", deleting=True),
+        "Disrupted",
+        "EvictionByEvictionAPI",
+    ),
     "killed after its grace period": (ended(137, deleting=True), "Disrupted", "PodDeleted"),
     "too old, in a pod that is deleted": (
         ended(78, word("RunnerTooOld"), deleting=True),

@@ -365,7 +365,9 @@ def test_a_pod_that_is_pending_for_too_long_fails_the_run():
 
 
 @pytest.mark.parametrize(
-    "facts", [{"running_since": ago(1)}, {"deleting": True}], ids=["it runs", "it is told to go"]
+    "facts",
+    [{"running_since": ago(1)}, {"running_since": None, "phase": "Pending", "deleting": True}],
+    ids=["it runs", "it is told to go"],
 )
 def test_a_pod_that_runs_or_goes_is_not_pending(facts):
     """The limit is for what has not begun."""
@@ -753,6 +755,30 @@ def test_of_finished_pods_the_newest_stay_for_a_while():
     assert gone == {"p2", "p3", "p4", "aged"}
     assert {a.name for a in plan(world(run=started(phase="Failed"), pods=(own,))).actions} == {own.name}
     assert KEEPING.finished_pods == 3
+
+
+def test_a_finished_pod_that_is_told_to_go_is_not_told_again():
+    """Somebody may hold it for hours; each telling would be a pass at once."""
+    held_back = ended(1, epoch=7, deleting=True, created_at=ago(99999), ended_at=ago(99999))
+
+    assert plan(world(run=started(phase="Failed"), pods=(held_back,))).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "pods", "again"),
+    [
+        pytest.param({}, (), None, id="nothing is left to do"),
+        pytest.param({}, (ended(1),), 3600.0, id="its pod goes in an hour"),
+        pytest.param({"ttlAfterFinished": "2m"}, (ended(1),), 60.0, id="the Workflow goes before"),
+        pytest.param({"ttlAfterFinished": "2d"}, (ended(1),), 3600.0, id="the Workflow goes after it"),
+        pytest.param({"ttlAfterFinished": "2m"}, (), 60.0, id="it has no pod any more"),
+    ],
+)
+def test_what_is_over_is_looked_at_when_something_of_it_goes(spec, pods, again):
+    """Nobody rings for that: its row and its pods change no more."""
+    made = plan(world(spec, run=started(phase="Succeeded"), pods=pods))
+
+    assert (made.actions, made.again_seconds) == ((), again)
 
 
 def test_a_changed_policy_is_kept_where_the_sweep_finds_it():

@@ -80,6 +80,7 @@ WAITING = {
         ("ImagePullBackOff", "m"),
     ),
     "a container that is on its way": ({"waiting": {"reason": "ContainerCreating"}}, {}, ("", "")),
+    "others of its pod that come first": ({"waiting": {"reason": "PodInitializing"}}, {}, ("", "")),
     "no node fits": (
         {},
         {

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.operator.reconcile.builders import KEEPING, NOW, obj, run, world
+from tests.unit.operator.reconcile.builders import KEEPING, NOW, RUN, ago, noted, obj, run, started, world
 
 from cairn_operator.reconcile.act import Refusal
 from cairn_operator.reconcile.passes import Reconciler, Troubled
 from cairn_operator.reconcile.pulse import Pulse
+from cairn_operator.reconcile.state import StartRunner
 from cairn_operator.reconcile.status import status_of
 from cairn_operator.reconcile.workqueue import Key, Queue
 from cairn_runtime.store.base import Head
@@ -25,6 +26,7 @@ class Desk:
     def __init__(self) -> None:
         self.seen: Any = world()
         self.refusal = Refusal()
+        self.acted: list[Any] = []
         self.clock = 0.0
         self.polled: list[list[str]] = []
         self.pulse = Pulse({"default": self}, lambda _key: None, lambda: self.clock)
@@ -41,7 +43,8 @@ class Desk:
     async def observe(self, *_: str) -> Any:
         return self.seen
 
-    async def act(self, *_: object) -> Refusal:
+    async def act(self, _world: object, actions: Any) -> Refusal:
+        self.acted = [*actions]
         return self.refusal
 
     async def apply_status(self, *_: object) -> None:
@@ -74,6 +77,23 @@ async def test_what_was_refused_is_told_no_longer_than_it_is(desk):
 
     assert await desk.reconciler.look_at(KEY) == 0.0
     assert await desk.reconciler.look_at(KEY) != 0.0
+
+
+async def test_a_refused_pod_is_forgotten_with_the_next_that_is_made(desk):
+    """Else that one's own end would be told in the words of the refusal."""
+    desk.seen = world(run=started(epoch=0, phase="Pending"))
+    desk.refusal = Refusal(create_error=("Forbidden", "exceeded quota"))
+    await desk.reconciler.look_at(KEY)
+    desk.seen = world(run=noted(started(), disruptions=1, at=ago(60).isoformat()))
+    desk.refusal = Refusal()
+    await desk.reconciler.look_at(KEY)
+    assert desk.acted == [StartRunner(RUN, 1)]
+
+    desk.seen = world(run=noted(started(epoch=2), epoch=1))
+    await desk.reconciler.look_at(KEY)
+
+    (counted,) = desk.acted
+    assert counted.changes["attempts"]["cause"] == "PodVanished"
 
 
 async def test_a_workflow_made_anew_under_the_same_name_remembers_nothing(desk):

@@ -25,6 +25,7 @@ from tests.unit.operator.reconcile.builders import (
 from tests.unit.operator.reconcile.statuses import assert_fits, conditions, status_of
 
 from cairn_operator.reconcile.state import Origin
+from cairn_operator.reconcile.status import FULL_NEXT
 from cairn_runtime.model.ids import run_id_for, trace_id_for
 from cairn_runtime.store.base import Origin as RunOrigin
 from cairn_runtime.store.base import Wait
@@ -293,6 +294,8 @@ def test_the_last_resume_stays_shown():
     assert shown == {"nonce": "1", "checkpoint": "cp-2", "run": child}
     assert status_of(world(run=row, workflow=kept))["lastResume"] == shown
     assert status_of(world(RESUME, run=row, served=False, workflow=kept))["lastResume"] == shown
+    assert status_of(world(RESUME, run=started(), served=True, workflow=kept))["lastResume"] == shown
+    assert "lastResume" not in status_of(world(RESUME, run=started(), served=True))
     assert "lastResume" not in status_of(world(run=started()))
 
 
@@ -313,9 +316,16 @@ def test_a_run_from_the_start_says_so():
         ),
         (noted(started(), cause="OOMKilled", message="m"), {"reason": "OOMKilled", "message": "m"}),
         (noted(started(phase="Succeeded"), cause="OOMKilled"), None),
+        (noted(started(phase="Cancelled"), cause="OOMKilled"), None),
         (noted(started(), cause=""), None),
     ],
-    ids=["why the run failed", "why the last runner ended", "all is well in the end", "nothing went wrong"],
+    ids=[
+        "why the run failed",
+        "why the last runner ended",
+        "all is well in the end",
+        "a person ended it",
+        "nothing went wrong",
+    ],
 )
 def test_what_went_wrong_last(row, error):
     """The run's own words before those about its pods."""
@@ -337,3 +347,12 @@ def test_progress_counts_what_the_run_cannot_come_to_any_more(row, head, expecte
     """Of all steps."""
     assert len(CHAIN) == 2
     assert status_of(world(run=row, head=head))["progress"] == expected
+
+
+@pytest.mark.parametrize(("of", "progress"), [(RUN, "1/2"), ("another", "0/2")])
+def test_progress_that_is_not_told_stays_with_its_own_run(of, progress):
+    """A fork does not begin where the run before it was when nobody could tell."""
+    head = checkpoint(1, next=tuple(f"s{n}" for n in range(FULL_NEXT)))
+    seen = world(run=started(head_seq=1), head=head, workflow=obj({"run": of, "progress": "1/2"}))
+
+    assert status_of(seen)["progress"] == progress
