@@ -525,6 +525,20 @@ async def test_a_loop_bug_of_ours_does_not_hang_the_run(store: Store) -> None:
 # -- in the middle of a step ----------------------------------------------
 
 
+@pytest.mark.parametrize("step", [{}, {"foreach": {"in": "[1]"}}], ids=["a step", "an item"])
+async def test_a_mid_step_key_counts_once_within_an_attempt_too(store: Store, step: dict[str, Any]) -> None:
+    """A step that comes by the same place twice has said the same thing twice."""
+
+    async def twice(_state: State, ctx: Context) -> None:
+        await ctx.checkpoint({"n": 1}, key="k")
+        await ctx.checkpoint({"n": 1}, key="k")
+
+    lab = Lab(store, [{"name": "a", **step}], {"a": twice}, state=COUNTER)
+    await lab.run()
+
+    assert (await lab.state()).channels["n"] == 1
+
+
 async def test_a_mid_step_key_that_is_committed_is_skipped_when_the_task_runs_again(store: Store) -> None:
     """So its effect on the state happens once, however often the task runs."""
     crash = True

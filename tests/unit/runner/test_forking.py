@@ -88,6 +88,7 @@ async def test_the_head_is_followed_until_its_runner_is_stopped(losing, waiting)
     assert child.origin is not None
     assert child.origin.seq == parent.head_seq
     assert child.key_base == parent.key_base
+    assert child.run_id in (await losing.holds(parent.run_id))[parent.head_seq]
 
 
 async def test_the_origin_is_held_until_the_child_stands_on_its_own(store, waiting):
