@@ -91,8 +91,8 @@ class Line(asyncio.Protocol):
             self._end.send(b"\n" + orjson.dumps(_packed(notice)) + b"\n")
 
     async def heard_all(self) -> None:
-        """Wait until the other end is closed and all that it said was heard."""
-        await self._closed
+        """Wait until the other end is closed and all that it said was heard; giving up changes nothing."""
+        await asyncio.shield(self._closed)
 
     async def close(self) -> None:
         """Close this end after what was said has gone out."""

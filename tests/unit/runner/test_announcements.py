@@ -88,6 +88,18 @@ async def test_the_end_of_the_other_side_is_news():
     await lost.wait()
 
 
+async def test_whoever_waits_for_the_end_in_vain_can_close_all_the_same():
+    """A process that a step forked holds the runner's end longer than the runner lives."""
+    ear, end = await lines()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await ear.heard_all()
+    async with asyncio.timeout(5):
+        await ear.close()
+    end.close()
+
+
 async def test_ones_own_close_is_no_news():
     """Closing is not being left."""
     lost: list[bool] = []
