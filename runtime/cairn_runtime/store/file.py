@@ -105,7 +105,8 @@ class BlockingFile:
     def __init__(self, url: StoreUrl, *, clock: Callable[[], datetime]) -> None:
         url.check_options("timeout")
         self._url = url
-        self._root = _root_of(url)
+        # From the root: a step may change the folder that others are named from.
+        self._root = _root_of(url).absolute()
         self._clock = clock
         self._runs = RunLogs(self._root / "runs", timeout_seconds=timeout_option(url))
         self._audit = FileAudit(self._root, timeout_seconds=timeout_option(url))

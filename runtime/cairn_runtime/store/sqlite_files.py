@@ -62,12 +62,15 @@ class SQLiteFile:
         self._path = path
         self._sql = queries("sqlite")
         self._opened: sqlite3.Connection | None = None
+        self._whole_path = path
+        """From the root: a step may change the folder that others are named from."""
         self._place = (0, 0)
         """Device and inode of the file that is open."""
 
     def open(self, *, timeout_seconds: float) -> None:
         """See `open_file`."""
         self._opened = open_file(self._path, timeout_seconds=timeout_seconds)
+        self._whole_path = self._path.absolute()
         self._place = self._found()
 
     def close(self) -> None:
@@ -141,7 +144,7 @@ class SQLiteFile:
     def _found(self) -> tuple[int, int]:
         """Which file has the store's name now."""
         try:
-            found = self._path.stat()
+            found = self._whole_path.stat()
         except FileNotFoundError:
             return (0, 0)
         return found.st_dev, found.st_ino
