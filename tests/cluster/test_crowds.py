@@ -69,6 +69,15 @@ HUGE = 123456789012345678901234567890
 DEEP: Any = json.loads("[" * 500 + "]" * 500)
 DEEPEST = "[" * 9000 + "]" * 9000
 """Nobody here can read that but the API server."""
+NAMES = [f"a{n:x}" for n in range(400)]
+DEAR = [{"name": name, "run": ":", "needs": [f"zz{n}{k}" for k in range(50)]} for n, name in enumerate(NAMES)]
+"""Names that do not exist, whose nearest ones would be sought for a minute."""
+FANNED: dict[str, Any] = {
+    f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]} for n in range(40)
+}
+DONE = {"reducer": "extend", "initial": []}
+ENDLESS = {"$ref": "#/$defs/d0", "$defs": {**FANNED, "d40": {"type": "integer"}}}
+"""A schema of a kilobyte by which nobody ever ends to judge."""
 
 
 def hostile(name: str, *, retries: int = 0, **spec: Any) -> dict[str, Any]:
@@ -109,6 +118,10 @@ FAILING = {
 
 HARMLESS = {
     "numbers": {"input": {"done": [HUGE, -HUGE, 1e300, 2**63 - 1, "x" * 20_000]}},
+    "schema": {
+        "input": {"done": []},
+        "state": {"channels": {"done": DONE, "x": {"schema": ENDLESS, "initial": "text"}}},
+    },
     "texts": {"input": {"done": ["\x00", "\u202e\u0000😀", "'; DROP TABLE runs; --", {"__proto__": None}]}},
 }
 """What is odd, but somebody's own data."""
@@ -119,6 +132,7 @@ def test_hostile_workflows_harm_only_themselves(installed):
     groups = (INVALID, REFUSED, FAILING, HARMLESS)
     deepest = json.dumps(hostile("deepest", input={"done": 0})).replace('"done": 0', f'"done": {DEEPEST}')
     installed.namespace.kubectl("create", "--filename=-", stdin=deepest)
+    installed.apply(hostile("dear", steps=DEAR))
     for name, spec in ((name, spec) for group in groups for name, spec in group.items()):
         document = hostile(name, **{"pod": SMALL, **spec})
         document["metadata"]["annotations"] = BROKEN_NOTES
@@ -127,6 +141,8 @@ def test_hostile_workflows_harm_only_themselves(installed):
 
     installed.phase("calm", "Succeeded", seconds=120)
     assert installed.state("calm")["done"] == told("a", "b")
+    said = installed.condition("dear", "Stalled", "ManifestInvalid")["message"]
+    assert said.startswith("spec: takes too long to be judged here"), said
     for name in INVALID:
         said = installed.condition(name, "Stalled", "ManifestInvalid")["message"]
         assert said.startswith("spec."), said
