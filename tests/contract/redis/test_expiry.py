@@ -40,6 +40,18 @@ async def test_all_keys_of_a_finished_run_expire_at_one_time(private_redis, phas
         assert at > 0
 
 
+async def test_a_key_that_comes_after_the_end_gets_the_same_time(private_redis):
+    """A thread that outlived its step may save progress late; nobody would ever remove it."""
+    async with opened(private_redis.url, ttl="1h") as store:
+        writer = await begun(store)
+        await writer.commit(outcome=Outcome("Succeeded"))
+        await store.put_progress(writer.run_id, writer.fence, "a#1", b"1")
+
+        (at,) = expiries(private_redis, writer.run_id)
+        assert at > 0
+        assert await store.progress(writer.run_id) == {"a#1": b"1"}
+
+
 async def test_without_a_ttl_nothing_expires(private_redis):
     """Retention is the operator's, unless the URL says otherwise."""
     async with opened(private_redis.url) as store:
