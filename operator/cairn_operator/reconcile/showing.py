@@ -1,9 +1,10 @@
 """Bring the Checkpoint objects of a Workflow in line with its store, and pins from the objects into it.
 
 Objects follow the head at most every five seconds, straight to the newest: a run of a thousand steps a second
-makes ten objects, not a thousand. A pin that a person set goes into the store at once, and so does one that
-they took away; what a person deleted comes back with the next look. What changed in the store without a new
-checkpoint (a pin, a prune) is seen after some minutes.
+makes ten objects, not a thousand. Those of a run that has ended are shown at once: whoever waited for its end
+looks at them next. A pin that a person set goes into the store at once, and so does one that they took away;
+what a person deleted comes back with the next look. What changed in the store without a new checkpoint (a
+pin, a prune) is seen after some minutes.
 The store is written first and the object noted after it: a pass that dies between has said nothing false.
 What was shown is remembered only to save reads; each call could be the first.
 """
@@ -98,7 +99,7 @@ class Showing:
             nothing_new = head == run.head_id and (since < LOOK_AGAIN_SECONDS or not run.head_id)
             if nothing_new and uid not in self._stirred:
                 return None
-            if since < PAUSE_SECONDS:
+            if since < PAUSE_SECONDS and not (run.finished and head != run.head_id):
                 return PAUSE_SECONDS - since
         self._touched.discard(uid)
         self._stirred.discard(uid)

@@ -209,6 +209,21 @@ async def test_checkpoints_are_not_looked_at_again_for_our_own_writes(house):
     assert house.server.reads["Checkpoints"] == looked
 
 
+async def test_the_last_checkpoints_of_a_run_are_shown_at_once(house, monkeypatch):
+    """Whoever waited for its end looks at them next; only what is under way is shown now and then."""
+    house.apply(**chain(2))
+    await house.until(lambda: house.status.get("phase") == "Succeeded")
+    await house.until(lambda: sorted(house.checkpoints()) == [1, 2, 3])
+    monkeypatch.setattr(showing, "PAUSE_SECONDS", 3600.0)
+
+    house.apply(**chain(2, resume={"checkpoint": "start", "nonce": "1"}))
+    await house.until(lambda: (house.status.get("lastResume") or {}).get("nonce") == "1")
+    await house.until(lambda: len(house.server.all("Checkpoint")) == 6)
+
+    shown = [found["spec"]["seq"] for found in house.server.all("Checkpoint")]
+    assert sorted(shown) == [1, 1, 2, 2, 3, 3]
+
+
 async def test_a_view_that_is_refused_holds_nothing_up(house):
     """A quota on Checkpoint objects, or a status that the server does not take: the run ends as ever."""
 
