@@ -19,11 +19,12 @@ def play(folder: Path) -> subprocess.CompletedProcess[str]:
     """Play the demo in a folder, without a terminal."""
     command = [sys.executable, str(DEMO), str(folder)]
     return subprocess.run(
-        command, env=environment(), capture_output=True, text=True, timeout=110, check=False
+        command, env=environment(), capture_output=True, text=True, timeout=500, check=False
     )
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_demo_proves_what_it_says(tmp_path):
     """A kill, a run that goes on, nothing twice, a look back, a fork; no colours where no terminal is."""
     done = play(tmp_path / "demo")
