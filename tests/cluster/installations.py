@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import yaml
-from tests.cluster.harness.cluster import Cluster, Object
+from tests.cluster.harness.cluster import PATIENCE_SECONDS, Cluster, Object
 from tests.cluster.harness.commands import until
 from tests.cluster.harness.places import CHECKOUT
 
@@ -126,7 +126,8 @@ class Installation:
                 "pod",
                 f"--selector=app.kubernetes.io/name={OPERATOR}",
                 "--for=delete",
-                "--timeout=60s",
+                f"--timeout={PATIENCE_SECONDS:g}s",
+                timeout_seconds=PATIENCE_SECONDS + 10,
             )
 
     def _only(self, replicas: int) -> None:
@@ -176,7 +177,7 @@ class Installation:
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in told)}
 
     def numbers_when(
-        self, holds: Callable[[dict[str, float]], bool], *, seconds: float = 60.0
+        self, holds: Callable[[dict[str, float]], bool], *, seconds: float = PATIENCE_SECONDS
     ) -> dict[str, float]:
         """Ask for the numbers again and again until they are as expected; answer the last ones."""
         until = time.monotonic() + seconds
@@ -208,13 +209,13 @@ class Installation:
         """Ask for a fork by patch."""
         self.patch(name, {"resume": {"checkpoint": checkpoint, "nonce": nonce, **more}})
 
-    def phase(self, name: str, phase: str, *, seconds: float = 60.0) -> Object:
+    def phase(self, name: str, phase: str, *, seconds: float = PATIENCE_SECONDS) -> Object:
         """Wait until a Workflow is in a phase; answer it."""
         return self.namespace.until(
             f"workflows.cairn.dev/{name}", lambda found: status(found).get("phase") == phase, seconds=seconds
         )
 
-    def condition(self, name: str, kind: str, reason: str, *, seconds: float = 60.0) -> Object:
+    def condition(self, name: str, kind: str, reason: str, *, seconds: float = PATIENCE_SECONDS) -> Object:
         """Wait until a condition is true for a reason; answer the condition."""
         found = self.namespace.until(
             f"workflows.cairn.dev/{name}",
@@ -272,7 +273,7 @@ class Installation:
         """Let tasks go on; without a name all."""
         self._ask("/release", {"tasks": tasks})
 
-    def begun(self, task: str, *, times: int = 1, seconds: float = 60.0) -> list[Any]:
+    def begun(self, task: str, *, times: int = 1, seconds: float = PATIENCE_SECONDS) -> list[Any]:
         """Wait until a task has begun so many times; answer all its beginnings.
 
         Raises:
@@ -285,7 +286,7 @@ class Installation:
             raise TimeoutError(f"{task} began {len(of_task)} times, not {times}, within {seconds:g} s")
         return of_task
 
-    def beginnings(self, *, at_least: int = 0, seconds: float = 60.0) -> list[Any]:
+    def beginnings(self, *, at_least: int = 0, seconds: float = PATIENCE_SECONDS) -> list[Any]:
         """All beginnings of all tasks; when there are so many, or the time is over."""
         query = urlencode({"count": at_least, "seconds": seconds})
         found: list[Any] = self._ask(f"/begun?{query}")

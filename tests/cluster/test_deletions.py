@@ -124,7 +124,7 @@ def test_a_namespace_is_deleted_with_all_that_is_under_way_in_it(installed, clus
         inside.phase("parked", "Waiting")
         inside.runners("stuck")
 
-        other.kubectl("delete", "namespace", other.namespace, "--timeout=60s", timeout_seconds=70)
+        other.kubectl("delete", "namespace", other.namespace, "--timeout=150s", timeout_seconds=160)
 
         installed.apply(chain("elsewhere", "a"))
         installed.phase("elsewhere", "Succeeded")

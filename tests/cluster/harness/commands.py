@@ -119,7 +119,7 @@ def _accompany(process: subprocess.Popen[bytes], what: str, started: float, time
             say(f"  ... {what}: {round(time.monotonic() - started)} s so far")
 
 
-def until(holds: Callable[[], bool], what: str, *, seconds: float = 60, every: float = 0.1) -> None:
+def until(holds: Callable[[], bool], what: str, *, seconds: float = 150, every: float = 0.1) -> None:
     """Wait until a question is answered with yes.
 
     Raises:
