@@ -147,6 +147,8 @@ def test_a_run_on_a_cluster_waits_for_room_on_the_disk_of_postgres(installed: In
     installed.apply(document)
     installed.begun("b#1")
     runner, postgres = installed.newest_runner("full"), postgres_pod(installed)
+    # It runs, as it has begun its task; its log can be had only when that was told.
+    installed.namespace.wait(f"pod/{runner}", "condition=Ready")
 
     fill(installed.namespace, postgres, DATA)
     installed.release("b#1")

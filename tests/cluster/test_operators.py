@@ -216,7 +216,8 @@ def test_runs_do_not_notice_that_there_is_no_operator(installed):
     installed.apply(chain("orphan", "dead"))
     installed.begun("two#1")
     installed.begun("dead#1")
-    installed.phase("orphan", "Running")
+    for name in ("unnoticed", "orphan"):
+        installed.phase(name, "Running")
     orphan = installed.runner("orphan")
 
     installed.scale(0)

@@ -48,6 +48,12 @@ def shown_as(installed: Installation, name: str, step_name: str) -> str:
     return found
 
 
+def at_work(installed: Installation, name: str) -> set[str]:
+    """The pods of a Workflow in which a process runs, or may yet."""
+    pods = installed.runners(name)
+    return {pod["metadata"]["name"] for pod in pods if status(pod)["phase"] in ("Pending", "Running")}
+
+
 def looked_at(installed: Installation, name: str) -> dict:
     """Wait until the operator has seen the spec as it is now; answer the Workflow."""
     return installed.namespace.until(
@@ -99,7 +105,8 @@ def test_a_workflow_under_way_is_resumed_and_its_old_run_ends(installed):
 
     installed.resume("moved", checkpoint(installed, "moved", "a"), "1", statePatch={"done": ["moved"]})
     installed.begun("b#1", times=2)
-    installed.namespace.wait(f"pod/{pod}", "delete")
+    # Deleted, or, where it had heard of the newer claim before that, ended by itself.
+    until(lambda: pod not in at_work(installed, "moved"), "the pod of the old run goes", every=0.3)
     installed.release()
 
     installed.phase("moved", "Succeeded")
@@ -189,14 +196,19 @@ def test_kubectl_shows_the_way_and_a_pin_reaches_the_store(installed):
     assert row[:6] == [shown, "seen", found["run"][-8:], "2", "a", "b"]
     assert checkpoint(installed, "seen", "a") in row
 
-    told_of = cluster.get("events")["items"]
-    reasons = [one["reason"] for one in told_of if one["involvedObject"]["name"] == "seen"]
-    assert {"Valid", "Completed"} <= set(reasons)
+    # The status comes first, and then the Event that tells of it.
+    until(lambda: {"Valid", "Completed"} <= reasons(installed, "seen"), "the Events are there", every=0.3)
 
     cluster.kubectl("annotate", f"ckpt/{shown}", f"{names.PIN_ANNOTATION}=true")
     until(lambda: pins(installed, found["run"]) == [2], "the pin is in the store", every=0.3)
     cluster.kubectl("annotate", f"ckpt/{shown}", f"{names.PIN_ANNOTATION}-")
     until(lambda: pins(installed, found["run"]) == [], "the pin is gone from the store", every=0.3)
+
+
+def reasons(installed: Installation, name: str) -> set[str]:
+    """The reasons of all Kubernetes Events about a Workflow."""
+    told = installed.namespace.get("events")["items"]
+    return {one["reason"] for one in told if one["involvedObject"]["name"] == name}
 
 
 def pins(installed: Installation, run: str) -> list[int]:
@@ -229,6 +241,10 @@ def test_the_plugin_of_kubectl_goes_back_as_a_patch_does(installed):
         plugin(installed, "resume", "nobody", "--from", "head")
 
     assert said["checkpoint"] == after_a
+    installed.namespace.until(
+        "workflows.cairn.dev/told",
+        lambda seen: (status(seen)["run"], status(seen)["phase"]) == (said["run"], "Succeeded"),
+    )
     assert installed.state(said["run"])["done"] == ["patched", "c#1"]
     assert (unknown.value.code, nobody.value.code) == (4, 4)
     assert f'there is no checkpoint "{NOT_THERE}"' in unknown.value.said
