@@ -156,10 +156,13 @@ class Cluster:
     def pid_of(self, pod: str, container: str | None = None) -> int:
         """The process id, on the node, of a container's first process.
 
-        A container may be at work for a while before the API server is told that it was started.
+        A container may be at work for a while before the API server is told that it was started; a pod that
+        is gone is not waited for.
         """
-        started = self.until(f"pod/{pod}", lambda found: faults.was_started(found, container))
-        return faults.pid_of(self.provider, started, container)
+        found = self.get(f"pod/{pod}")
+        if not faults.was_started(found, container):
+            found = self.until(f"pod/{pod}", lambda seen: faults.was_started(seen, container))
+        return faults.pid_of(self.provider, found, container)
 
     def kill(
         self, pod: str, number: signal.Signals = signal.SIGKILL, *, container: str | None = None
