@@ -107,11 +107,11 @@ async def test_a_hold_that_counts_no_more_lets_the_run_go_at_the_next_prune(priv
 
 async def test_an_expired_run_is_gone_from_everywhere(private_redis):
     """Listings leave it out, and who watches is told once."""
-    async with opened(private_redis.url, ttl="1s") as store:
+    async with opened(private_redis.url, ttl="4s") as store:
         writer, other = await begun(store), await begun(store)
         rows = await writer.commit(outcome=Outcome("Succeeded"))
         _, cursor = await store.changed("")
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(4.2)
 
         with pytest.raises(RunNotFound):
             await store.run(writer.run_id)
