@@ -140,7 +140,7 @@ def test_terminated_backends_are_other_peoples(private_postgres):
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
 
-    assert ended == 1
+    assert ended >= 1, "the one by which the server was asked whether it is ready may still be closing"
     assert private_postgres.execute("SELECT 1") == [(1,)]
 
 
