@@ -151,3 +151,23 @@ def test_a_strangers_pod_of_the_same_name_is_left_alone(installed):
     assert reason_of(installed.workflow("mine")) == "Healthy"
     assert (after["metadata"]["uid"], after["spec"]) == (before["metadata"]["uid"], before["spec"])
     assert installed.state("mine")["done"] == told("a", "b")
+
+
+def test_a_pod_that_does_not_go_is_not_waited_for(installed):
+    """It never began, and a finalizer of somebody hangs: half a minute later the next one is made."""
+    installed.apply(chain("held", "h", pod={"nodeSelector": {"disk": "of-gold"}}))
+    degraded(installed, "held", "Unschedulable")
+    (pod,) = installed.runners("held")
+    name = f"pod/{pod['metadata']['name']}"
+    finalizers = '{{"metadata": {{"finalizers": {}}}}}'
+    patched = ("patch", name, "--type=merge", "--patch")
+    installed.namespace.kubectl(*patched, finalizers.format('["example.com/hangs"]'))
+    try:
+        installed.patch("held", {"pod": {"nodeSelector": None}})
+        found = status(installed.phase("held", "Succeeded", seconds=120))
+        left = installed.namespace.get(name)
+    finally:
+        installed.namespace.kubectl(*patched, finalizers.format("null"))
+
+    assert left["metadata"]["deletionTimestamp"]
+    assert (found["epoch"], found["restarts"]) == (2, 0)
