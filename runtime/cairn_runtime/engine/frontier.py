@@ -179,6 +179,16 @@ class RunState:
         )
 
 
+def failure_text(failure: JSONObject) -> str:
+    """What failed a run, in one sentence: which task, after how many attempts, by which error."""
+    message = str(failure["message"])
+    if not failure["task"]:
+        return message  # the run as a whole
+    tries = failure["attempts"]
+    after = f" after {tries} attempts" if isinstance(tries, int) and tries > 1 else ""
+    return f"{failure['task']} failed{after}: {failure['error']}: {message}"
+
+
 def wait_to_json(wait: Wait) -> JSONObject:
     """Write a wait; empty fields are left out."""
     out: JSONObject = {"task": wait.task, "kind": wait.kind}

@@ -28,7 +28,7 @@ from cairn_runtime.engine.context import Call, Park, State
 from cairn_runtime.engine.control import Control
 from cairn_runtime.engine.execute import Action, Executor
 from cairn_runtime.engine.execute.faults import bounded, name_of, names_of
-from cairn_runtime.engine.frontier import RunState
+from cairn_runtime.engine.frontier import RunState, failure_text
 from cairn_runtime.engine.plan import Planner
 from cairn_runtime.engine.port import Happening, Port
 from cairn_runtime.engine.readiness import Readiness, Start
@@ -188,7 +188,7 @@ class RunLoop:
             return None
         state = self.state
         if state.failure is not None:
-            return Ending("Failed", str(state.failure["reason"]), str(state.failure["message"]))
+            return Ending("Failed", str(state.failure["reason"]), failure_text(state.failure))
         if self._delayed or self._readiness.any():
             if self.draining:
                 return Ending("Running", "Drained", "the runner was asked to stop", drained=True)

@@ -250,14 +250,6 @@ def test_a_run_that_was_cancelled_elsewhere_has_no_other_runner():
     assert summaries.next_commands(ended, HINTS, NOW) == ["look back with: cairn checkpoints digest"]
 
 
-def test_the_end_names_the_task_that_failed():
-    """Which task, after how many attempts, and why."""
-    failure: dict[str, JSONValue] = {"task": "draft#2", "attempts": 4, "error": "OSError", "message": "reset"}
-
-    told = summaries.summary(finish(1, phase="Failed"), RunState(failure=failure), seconds=1, width=80)
-    assert told[1] == "  draft#2 failed after 4 attempts: OSError: reset"
-
-
 def test_the_end_shows_the_state_in_short():
     """Channels without a value are left out, many are counted."""
     state = RunState(channels={"none": None, **{f"c{n:02}": n for n in range(20)}})

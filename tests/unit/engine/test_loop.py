@@ -123,7 +123,7 @@ async def test_a_failure_is_stored_while_others_still_run(store: Store) -> None:
     steps = [{"name": "a", "retry": {"limit": 0}}, {"name": "b"}]
     lab = Lab(Telling(store), steps, {"a": fail, "b": wait}, checkpoint={"policy": "Manual"})
 
-    assert (await lab.run()).message == "for good"
+    assert (await lab.run()).message == "a#1 failed: ValueError: for good"
     assert await lab.steps() == ["start", "a#1", "b#1"]
 
 
@@ -455,7 +455,7 @@ async def test_a_task_that_failed_for_good_fails_the_run_with_its_reason(store: 
     lab = Lab(store, steps, {"bad": fail, "slow": slow}, state=COUNTER)
     ending = await lab.run()
 
-    assert (ending.phase, ending.reason, ending.message) == ("Failed", "StepFailed", "boom")
+    assert (ending.phase, ending.reason, ending.message) == ("Failed", "StepFailed", "bad#1 failed: ValueError: boom")
     state = await lab.state()
     assert state.channels["n"] == 1
     assert "after" not in state.visits

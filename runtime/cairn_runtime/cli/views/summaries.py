@@ -27,24 +27,13 @@ def summary(finish: Finish, state: RunState, *, seconds: float, width: int) -> l
     facts = [f"run {short_id(run.run_id)}", counted(run.checkpoints, "checkpoint"), span(seconds)]
     if finish.restarts:
         facts.append(counted(finish.restarts, "restart"))
+    why = run.message if run.phase == "Cancelled" else finish.message
     lines = [f"{workflow_name(run)} {_verdict(finish)} · {' · '.join(facts)}"]
     if finish.exit_code != EXIT_INTERRUPTED:
-        lines += [f"  {plain(line)}" for line in _why(finish, state).splitlines()]
+        lines += [f"  {plain(line)}" for line in why.splitlines()]
     if run.phase in ("Succeeded", "Failed"):
         lines += _state_in_short(state.channels, width)
     return lines
-
-
-def _why(finish: Finish, state: RunState) -> str:
-    """Why it did not succeed: the task that failed, or the reason that was given."""
-    if finish.run.phase == "Cancelled":
-        return finish.run.message
-    failure = state.failure
-    if finish.run.phase != "Failed" or failure is None or not failure.get("task"):
-        return finish.message
-    tries = failure.get("attempts")
-    after = f" after {tries} attempts" if isinstance(tries, int) and tries > 1 else ""
-    return f"{failure['task']} failed{after}: {failure.get('error')}: {failure.get('message')}"
 
 
 def _state_in_short(state: JSONObject, width: int) -> list[str]:
