@@ -104,7 +104,7 @@ def test_a_fork_is_in_the_tree_and_what_is_pinned_is_marked(typed, installed):
     found = {one["name"]: one["pinned"] for one in json.loads(out)}
     assert found[f"digest-{before}-2"] is True
     assert found[f"digest-{run[-8:]}-1"] is False
-    assert typed("fork", "digest", "--from", "99")[0] == 2
+    assert typed("fork", "digest", "--from", "99")[0] == 4
 
 
 def test_a_workflow_is_held_goes_on_and_is_cancelled(typed, installed):

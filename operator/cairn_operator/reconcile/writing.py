@@ -1,7 +1,7 @@
 """When a status is written: only on change, and never so often that the API server feels it.
 
-An object's status is written at most once in a second or in twenty times of what the last write took, and
-all together at most twenty times a second. A change of phase or of waits goes first: in all by a part of the
+An object's status is written at most once in a second or in twenty times of what the last write took, ten
+seconds at most, and all together at most twenty times a second. A change of phase or of waits goes first: in all by a part of the
 budget that is kept for it, and of its own object by going ahead of time, a few writes at most, which later
 ones wait for. So a run that begins and ends within a second is shown at once, and one that parks and wakes
 all the time is not written more often than another. What is put off is written by a later pass, from what is
@@ -18,6 +18,8 @@ from cairn_runtime.model.values import JSONObject
 
 PAUSE_SECONDS = 1.0
 LATENCIES = 20.0
+LONGEST_PAUSE_SECONDS = 10.0
+"""One write that took long must not leave a status behind for minutes: people wait for it."""
 A_SECOND = 20.0
 BURST = 20.0
 AHEAD = 2
@@ -53,7 +55,7 @@ class WriteBudget:
     def written(self, key: Key, took_seconds: float) -> None:
         """Remember what a write took."""
         due, _ = self._next.get(key, (0.0, 0.0))
-        pause = max(PAUSE_SECONDS, LATENCIES * took_seconds)
+        pause = min(max(PAUSE_SECONDS, LATENCIES * took_seconds), LONGEST_PAUSE_SECONDS)
         self._next[key] = max(due, self._clock()) + pause, pause
 
     def forget(self, key: Key) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cairn_runtime.cli.inputs import refuse
 from cairn_runtime.cli.kubectl import CHECKPOINTS, Kubectl, Target
+from cairn_runtime.errors import CheckpointNotFound
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
@@ -64,7 +65,8 @@ def checkpoint_named(kubectl: Kubectl, workflow: str, text: str, where: str) -> 
     the store knows checkpoints that have no object any more.
 
     Raises:
-        InvalidInput: it cannot be one, or no object has this number.
+        InvalidInput: it cannot be one.
+        CheckpointNotFound: no object has this number.
     """
     match = _NUMBERED.fullmatch(text)
     if match is None:
@@ -80,7 +82,8 @@ def checkpoint_named(kubectl: Kubectl, workflow: str, text: str, where: str) -> 
     ]
     if not named:
         listing = f"kubectl cairn checkpoints {workflow}{kubectl.target.words}"
-        refuse(where, f'no Checkpoint object "{text}" of {workflow}; list them with: {listing}')
+        message = f'{where}: no Checkpoint object "{text}" of {workflow}; list them with: {listing}'
+        raise CheckpointNotFound(text, message)
     return named[0]
 
 
