@@ -151,7 +151,7 @@ class Operator:
         settings = self._settings
         defaults = PodDefaults(settings.image, settings.pull_policy, keys_secret=settings.keys_secret)
         return Reconciler(
-            Observer(cluster, self._stores, settings.installation, self._pulse),
+            Observer(cluster, self._stores, settings.installation, self._pulse, self._stores.allows),
             Actor(cluster, self._stores, defaults, version, self._between),
             Telling(cluster, settings.identity, self._between),
             self._pulse,

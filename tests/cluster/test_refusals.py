@@ -88,6 +88,27 @@ def test_what_keeps_a_pod_from_starting_is_told_in_the_clusters_words(installed,
     assert status(installed.workflow("keyless"))["epoch"] == 1
 
 
+def test_a_store_of_other_namespaces_gets_no_row(installed, store_url):
+    """Whoever may create a Workflow here is told so; once this namespace is allowed it runs."""
+
+    def allow(namespaces):
+        installed.scale(0)
+        kept = secret(store_url)
+        kept["stringData"]["namespaces"] = namespaces
+        installed.apply(kept)
+        installed.scale(1)
+
+    allow("elsewhere")
+    installed.apply(chain("stranger", "a"))
+    words = degraded(installed, "stranger", "StoreForbidden")
+    rows = installed.cairn("runs")
+    allow(f"elsewhere {installed.namespace.namespace}")
+
+    require_healthy_end(installed, "stranger")
+    assert words == 'spec.store: store "default" is not for this namespace; there is none'
+    assert rows == []
+
+
 def test_an_image_that_cannot_run_it_fails_the_run_and_says_what_to_do(installed, older):
     """No Cairn in it, or an older one: no restart would help, none is tried; a resume brings another."""
     installed.apply(chain("bare", "a", image=BASE, pod={"runAsUser": 65532}))

@@ -28,6 +28,9 @@
 {{- if has .name $seen }}
 {{- fail (printf "%s.name: %s is listed twice" $at .name) }}
 {{- end }}
+{{- if and $store.allowedNamespaces (not (has .name $store.allowedNamespaces)) }}
+{{- fail (printf "%s.name: %s is not one of stores[%d].allowedNamespaces, so nobody there could use the Secret" $at .name $n) }}
+{{- end }}
 {{- if and (eq .name $.Release.Namespace) (eq $store.secret (printf "cairn-store-%s" $store.name)) }}
 {{- fail (printf "%s.name: runners in %s, the release's own namespace, read the Secret %s that is there; leave the entry out" $at .name $store.secret) }}
 {{- end }}
@@ -39,6 +42,11 @@
 {{- range $n, $store := $.Values.stores }}{{- range $m, $one := .namespaces }}
 {{- if not (has .name $watched) }}
 {{- fail (printf "stores[%d].namespaces[%d].name: %s is not one of watchNamespaces, so no Workflow there would be run" $n $m .name) }}
+{{- end }}
+{{- end }}{{- end }}
+{{- range $n, $store := $.Values.stores }}{{- range $m, $name := .allowedNamespaces }}
+{{- if not (has $name $watched) }}
+{{- fail (printf "stores[%d].allowedNamespaces[%d]: %s is not one of watchNamespaces, so no Workflow there would be run" $n $m $name) }}
 {{- end }}
 {{- end }}{{- end }}
 {{- range $n, $name := $.Values.postgres.namespaces }}

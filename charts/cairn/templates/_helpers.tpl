@@ -82,6 +82,18 @@ capabilities: {drop: [ALL]}
 {{- default (first (append .Values.watchNamespaces .Release.Namespace)) .Values.test.namespace -}}
 {{- end }}
 
+{{/* What the operator is told of stores beside their URLs, by file names `NAME.capacity`, `NAME.namespaces`, as JSON. */}}
+{{- define "cairn.storeFacts" -}}
+{{- $found := dict -}}
+{{- range $name, $capacity := include "cairn.capacities" . | fromJson -}}
+{{- $_ := set $found (printf "%s.capacity" $name) $capacity -}}
+{{- end -}}
+{{- range .Values.stores -}}
+{{- if .allowedNamespaces -}}{{- $_ := set $found (printf "%s.namespaces" .name) (join " " .allowedNamespaces) -}}{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end }}
+
 {{/* What each store may hold, by its name, as JSON; a store of which nobody knows is left out. */}}
 {{- define "cairn.capacities" -}}
 {{- $found := dict -}}
@@ -108,8 +120,12 @@ name: store-{{ .name }}
 projected:
   sources:
     - secret: {name: {{ .secret | quote }}, items: [{key: {{ default "url" .key | quote }}, path: url}]}
-    {{- if hasKey (include "cairn.capacities" .top | fromJson) .name }}
-    - configMap: {name: {{ include "cairn.fullname" .top }}-capacities, items: [{key: {{ .name | quote }}, path: capacity}]}
+    {{- $facts := include "cairn.storeFacts" .top | fromJson }}
+    {{- range $fact := list "capacity" "namespaces" }}
+    {{- $key := printf "%s.%s" $.name $fact }}
+    {{- if hasKey $facts $key }}
+    - configMap: {name: {{ include "cairn.fullname" $.top }}-stores, items: [{key: {{ $key | quote }}, path: {{ $fact }}}]}
+    {{- end }}
     {{- end }}
 {{- end }}
 

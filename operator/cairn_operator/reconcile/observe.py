@@ -12,7 +12,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
@@ -41,6 +41,7 @@ _LONG_SECONDS = 0.5
 _Key: TypeAlias = tuple[str, int, int, int]
 """Uid, generation, metadata, code that was copied."""
 _STORE_UNKNOWN = "StoreUnknown"
+_STORE_FORBIDDEN = "StoreForbidden"
 _OBJECT_NAME = re.compile(r"^[a-z0-9][-a-z0-9.]{0,252}\Z")
 """What may stand in a request's path."""
 
@@ -84,6 +85,8 @@ class Observer:
     stores: Mapping[str, Store]
     installation: str
     outages: Outages | None = None
+    allows: Callable[[str, str], bool] = lambda _store, _namespace: True
+    """Whether Workflows of a namespace may name a store."""
     _reports: dict[_Key, Report] = field(default_factory=dict)
     """Of the last Workflows that were looked at, the oldest first."""
     _dear: dict[_Key, Report] = field(default_factory=dict)
@@ -168,11 +171,13 @@ class Observer:
     async def _with_rows(self, world: World) -> World:
         name = facts.text(facts.part(world.workflow.document, "spec"), "store") or "default"
         world = replace(world, store=name)
-        store = self.stores.get(name)
-        if store is None:
-            known = ", ".join(sorted(self.stores)) or "none"
-            text = f'spec.store: there is no store "{name}" in this installation; there is {known}'
-            return replace(world, store_error=(_STORE_UNKNOWN, text))
+        store, namespace = self.stores.get(name), world.workflow.namespace
+        if store is None or not self.allows(name, namespace):
+            known = ", ".join(sorted(one for one in self.stores if self.allows(one, namespace))) or "none"
+            reason, text = _STORE_UNKNOWN, f'spec.store: there is no store "{name}" in this installation'
+            if store is not None:
+                reason, text = _STORE_FORBIDDEN, f'spec.store: store "{name}" is not for this namespace'
+            return replace(world, store_error=(reason, f"{text}; there is {known}"))
         known_outage = self.outages.outage(name) if self.outages is not None else None
         if known_outage is not None:
             return replace(world, store_error=(known_outage.reason, known_outage.message))

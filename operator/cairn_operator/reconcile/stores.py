@@ -2,6 +2,7 @@
 
     <folder>/<name>/url         one file for each store, mounted from a Secret
     <folder>/<name>/capacity    how much it may hold, e.g. 50Gi, where somebody says so
+    <folder>/<name>/namespaces  whose Workflows may name it, between spaces or lines; without it all may
 
 A store that does not open keeps nobody from using the others: in its place stands one that answers every call
 with the reason, and it is tried again. A URL that was changed (a new password) is opened and takes the old
@@ -62,6 +63,8 @@ class Stores(Mapping[str, Store]):
         self._urls: dict[str, str] = {}
         """URLs of those that are open."""
         self._stores: dict[str, Store] = {}
+        self._namespaces: dict[str, frozenset[str]] = {}
+        """Of stores that are not for all."""
         self._retired: list[Store] = []
         self._looked = asyncio.Event()
 
@@ -77,6 +80,10 @@ class Stores(Mapping[str, Store]):
     def is_open(self, name: str) -> bool:
         """Whether it was opened; it may have gone away since."""
         return name in self._urls
+
+    def allows(self, name: str, namespace: str) -> bool:
+        """Whether Workflows of a namespace may name this store."""
+        return name not in self._namespaces or namespace in self._namespaces[name]
 
     def capacity(self, name: str) -> int | None:
         """How many bytes a store may hold; None: nobody said so, or not so that it can be read."""
@@ -115,6 +122,7 @@ class Stores(Mapping[str, Store]):
         for store in retired:
             await _closed(store)
         found = self._read()
+        self._namespaces = {name: told for name in found if (told := self._told(name)) is not None}
         await asyncio.gather(
             *(self._open(name, url) for name, url in found.items() if self._urls.get(name) != url)
         )
@@ -134,6 +142,16 @@ class Stores(Mapping[str, Store]):
             except (OSError, UnicodeDecodeError) as error:
                 log.warning("url could not be read", extra={"store": file.parent.name, "why": str(error)})
         return found
+
+    def _told(self, name: str) -> frozenset[str] | None:
+        """For which namespaces a store is; None: nobody said so. What cannot be read lets nobody in."""
+        try:
+            return frozenset((self._folder / name / "namespaces").read_text().split())
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("namespaces could not be read", extra={"store": name, "why": str(error)})
+            return frozenset()
 
     async def _open(self, name: str, url: str) -> None:
         self._hide(url)

@@ -1,11 +1,11 @@
 """When a status is written: only on change, and never so often that the API server feels it.
 
 An object's status is written at most once in a second or in twenty times of what the last write took, ten
-seconds at most, and all together at most twenty times a second. A change of phase or of waits goes first: in all by a part of the
-budget that is kept for it, and of its own object by going ahead of time, a few writes at most, which later
-ones wait for. So a run that begins and ends within a second is shown at once, and one that parks and wakes
-all the time is not written more often than another. What is put off is written by a later pass, from what is
-true then.
+seconds at most, and all together at most twenty times a second. A change of phase or of waits goes first: in
+all by a part of the budget that is kept for it, and of its own object by going ahead of time, a few writes at
+most, which later ones wait for. So a run that begins and ends within a second is shown at once, and one that
+parks and wakes all the time is not written more often than another. What is put off is written by a later
+pass, from what is true then.
 Pure but for what it remembers; the clock is passed in.
 """
 

@@ -29,7 +29,7 @@ from cairn_runtime.model.values import JSONObject, JSONValue
 
 WAIT_SECONDS = 60.0
 """How long the operator is waited for; another one may have to take the Lease first."""
-_REFUSALS = ("OriginForeign", "StoreUnknown")
+_REFUSALS = ("OriginForeign", "StoreForbidden", "StoreUnknown")
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,15 +80,16 @@ def store_folders(objects):
     return {one["name"].removeprefix("store-"): one["projected"]["sources"] for one in volumes}
 
 
-def capacities(objects):
-    """How much each store may hold, as the operator reads it; each beside a URL that stays in its Secret."""
+def told_of_stores(objects, fact):
+    """What the operator reads of each store in a file of this name, beside a URL that stays in its Secret."""
     said = {one["metadata"]["name"]: one["data"] for one in of_kind(objects, "ConfigMap")}
     found = {}
     for store, (_, *more) in store_folders(objects).items():
         for source in more:
             ((key, path),) = [tuple(item.values()) for item in source["configMap"]["items"]]
-            assert path == "capacity"
-            found[store] = said[source["configMap"]["name"]][key]
+            assert path in ("capacity", "namespaces")
+            if path == fact:
+                found[store] = said[source["configMap"]["name"]][key]
     return found
 
 
@@ -115,8 +116,17 @@ CAPACITY = "stores[0].capacity=20Gi"
 )
 def test_the_operator_is_told_how_much_a_store_may_hold(helm, sets, told):
     """As the values say it; of a Postgres on a volume of the chart, what its own log leaves of that."""
-    assert capacities(rendered(helm, *sets)) == told
+    assert told_of_stores(rendered(helm, *sets), "capacity") == told
     assert all(parse_size(size) > 0 for size in told.values())
+
+
+def test_the_operator_is_told_whose_workflows_may_name_a_store(helm):
+    """Only of the store that says so; beside what it may hold."""
+    team = ("stores[1].name=team", "stores[1].secret=b", "stores[1].allowedNamespaces={team-a,team-b}")
+    objects = rendered(helm, *STORE, CAPACITY, *team, "stores[1].capacity=2Ti")
+
+    assert told_of_stores(objects, "namespaces") == {"team": "team-a team-b"}
+    assert told_of_stores(objects, "capacity") == {"default": "20Gi", "team": "2Ti"}
 
 
 BACKUP = "backup.enabled=true"

@@ -56,6 +56,19 @@ from tests.cluster.chart.rendered import BUNDLED, STORE, refused
             "stores[0].namespaces[0].name: a is not one of watchNamespaces",
         ),
         (
+            (*STORE, "stores[0].allowedNamespaces={a}", "watchNamespaces={b}"),
+            "stores[0].allowedNamespaces[0]: a is not one of watchNamespaces",
+        ),
+        (
+            (
+                *STORE,
+                "stores[0].namespaces[0].name=a",
+                "stores[0].namespaces[0].url=x",
+                "stores[0].allowedNamespaces={b}",
+            ),
+            "stores[0].namespaces[0].name: a is not one of stores[0].allowedNamespaces",
+        ),
+        (
             (*BUNDLED, "postgres.namespaces={a}", "watchNamespaces={b}"),
             "postgres.namespaces[0]: a is not one of",
         ),

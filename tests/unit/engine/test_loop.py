@@ -455,7 +455,8 @@ async def test_a_task_that_failed_for_good_fails_the_run_with_its_reason(store: 
     lab = Lab(store, steps, {"bad": fail, "slow": slow}, state=COUNTER)
     ending = await lab.run()
 
-    assert (ending.phase, ending.reason, ending.message) == ("Failed", "StepFailed", "bad#1 failed: ValueError: boom")
+    told = "bad#1 failed: ValueError: boom"
+    assert (ending.phase, ending.reason, ending.message) == ("Failed", "StepFailed", told)
     state = await lab.state()
     assert state.channels["n"] == 1
     assert "after" not in state.visits

@@ -45,6 +45,7 @@ MENDS = {
     "StoreUnavailable": "the store does not answer the operator: see the store, and its NetworkPolicy; runs"
     " go on by themselves",
     "StoreUnknown": "the operator has no store of this name: mend spec.store, or add the store at install",
+    "StoreForbidden": "name a store that is for this namespace, or let the installation allow it",
     "RunMissing": "the store lost this run, or is another one: give the operator the right one back, or"
     " import a dump; to begin from nothing: kubectl cairn resume {name} --from start",
     "StoreSuspect": "many runners are silent at once: see the store; none is replaced meanwhile",

@@ -100,3 +100,26 @@ async def test_without_a_nonce_whatever_run_there_is_will_do(server, made):
 
     assert world.wanted == run_id_for(uid)
     assert world.served is made
+
+
+@pytest.mark.parametrize(
+    ("named", "error"),
+    [
+        ("mine", None),
+        ("theirs", ("StoreForbidden", 'spec.store: store "theirs" is not for this namespace; there is mine')),
+        (
+            "other",
+            ("StoreUnknown", 'spec.store: there is no store "other" in this installation; there is mine'),
+        ),
+    ],
+)
+async def test_a_store_of_other_namespaces_is_neither_read_nor_shown(server, named, error):
+    """Whoever may create a Workflow here must not make rows where another team keeps theirs."""
+    server.put("Workflow", "space", "w", apiVersion="cairn.dev/v1alpha1", spec={**SPEC, "store": named})
+    stores = {name: await open_store("memory:") for name in ("mine", "theirs")}
+    observer = Observer(server, stores, "installation", allows=lambda store, _space: store == "mine")
+
+    world = await observer.observe("space", "w")
+
+    assert world is not None
+    assert world.store_error == error

@@ -69,6 +69,40 @@ async def test_every_folder_with_a_url_is_a_store(folder, door):
     assert stores.is_open("default")
 
 
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        (None, {"one", "two"}),
+        ("one\n", {"one"}),
+        ("two\n  one", {"one", "two"}),
+        ("onetwo", set()),
+        ("", set()),
+        (b"one \xff", set()),
+    ],
+    ids=["not said", "a line", "both", "another name", "nobody", "not to be read"],
+)
+async def test_a_store_may_be_for_some_namespaces_only(folder, door, text, allowed):
+    """Nobody said so: for all. What is said and cannot be read lets nobody in."""
+    place = folder(team="memory:b", default="memory:a") / "team" / "namespaces"
+    if text is not None:
+        place.write_bytes(text if isinstance(text, bytes) else text.encode())
+    stores = Stores(place.parents[1], opener=door)
+    await stores.look()
+
+    assert {name for name in ("one", "two") if stores.allows("team", name)} == allowed
+    assert stores.allows("default", "one")
+
+
+async def test_who_may_name_a_store_is_read_again(folder, door):
+    """A namespace that is added or taken away starts no operator anew."""
+    place = folder(team="memory:b") / "team" / "namespaces"
+    stores = Stores(place.parents[1], opener=door)
+    for text, allowed in (("one", False), ("one two", True), ("one", False)):
+        place.write_text(text)
+        await stores.look()
+        assert stores.allows("team", "two") == allowed
+
+
 async def test_one_that_is_down_does_not_stop_the_others(folder, door):
     """Its place is taken by one that answers every call with the reason."""
     door.answers["memory:b"] = StoreUnavailable("no answer")
