@@ -107,10 +107,9 @@ async def test_a_node_that_comes_back_is_used_again(servers):
     cluster = servers.redis_cluster()
     async with opened(cluster.url, timeout="2s") as store:
         writers = [await begun(store) for _ in range(12)]
-        victim = cluster.nodes[2]
-        there = [
-            w for w in writers if store._nodes._owner(store._keys.of(w.run_id).row).host[1] == victim.port
-        ]
+        ports = [store._nodes._owner(store._keys.of(writer.run_id).row).host[1] for writer in writers]
+        victim = next(node for node in cluster.nodes if node.port == ports[0])
+        there = [writer for writer, port in zip(writers, ports, strict=True) if port == victim.port]
         rows = {writer.run_id: writer.batch() for writer in there}
         victim.kill()
         with pytest.raises(StoreUnavailable):
