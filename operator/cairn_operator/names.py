@@ -45,6 +45,10 @@ STORE_SECRET_KEY = "url"  # noqa: S105 - the same
 KEYS_SECRET_KEY = "keys"  # noqa: S105 - the same
 """Key of the Secret of an installation's setting whose value is a key file; runners alone read it."""
 
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What is accepted where the metadata of an object, or of the objects of a list, are all that is read."""
+
 WRITES = (
     "audit",
     "create_run",

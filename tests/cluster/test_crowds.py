@@ -85,6 +85,15 @@ def hostile(name: str, *, retries: int = 0, **spec: Any) -> dict[str, Any]:
     return chain(name, f"{name}-a", retry={"limit": retries}, **spec)
 
 
+CROWD = 15
+LARGE = {
+    "apiVersion": "cairn.dev/v1alpha1",
+    "kind": "Workflow",
+    "spec": {"steps": [{"name": "a", "run": ":"}], "input": {"x": [{}] * 430_000}},
+}
+"""All that the database of a cluster takes."""
+
+
 INVALID = {
     "host-path": {"pod": {"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}},
     "token": {"pod": {"volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {}}]}}]}},
@@ -215,3 +224,23 @@ def test_a_run_that_waits_holds_no_pod_until_it_is_answered(installed):
     state = installed.state("signed")
     assert (state["sign"]["approved"], state["check"]["approved"]) == (True, False)
     assert (found["epoch"], state["done"]) == (3, told("a", "b"))
+
+
+def test_a_crowd_of_workflows_as_large_as_they_may_be_ends_no_operator(installed):
+    """Each becomes thirty megabytes once it is read: of none more than its metadata is watched, or kept."""
+    large = json.dumps({"metadata": {"name": "NAME"}, **LARGE}, separators=(",", ":"))
+    for n in range(CROWD):
+        installed.namespace.kubectl("create", "--filename=-", stdin=large.replace("NAME", f"large-{n}", 1))
+    installed.apply(chain("calm", "a"))
+    installed.phase("calm", "Succeeded", seconds=120)
+
+    installed.kill_operator()
+    installed.apply(chain("after", "a"))
+    installed.phase("after", "Succeeded", seconds=120)
+
+    for n in range(CROWD):
+        said = installed.condition(f"large-{n}", "Stalled", "ManifestInvalid")["message"]
+        assert said.startswith("spec: larger than 256 KiB ("), said
+    (operator,) = installed.operators()
+    (container,) = status(installed.namespace.get(f"pod/{operator}"))["containerStatuses"]
+    assert container["restartCount"] == 1, "by the kill alone"

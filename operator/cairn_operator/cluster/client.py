@@ -27,6 +27,7 @@ from cairn_operator.names import (
     API_VERSION,
     CHECKPOINT_KIND,
     CHECKPOINT_PLURAL,
+    METADATA_LIST,
     WORKFLOW_KIND,
     WORKFLOW_PLURAL,
 )
@@ -37,9 +38,8 @@ log = logging.getLogger("cairn.cluster")
 FIELD_MANAGER = "cairn-operator"
 REQUEST_SECONDS = 20.0
 _PAGE = 100
-"""Objects of one page: a Workflow may weigh a quarter of a megabyte."""
+"""Objects of one page; of Workflows, which may weigh more than a megabyte, metadata alone."""
 _JSON = "application/json"
-_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _APPLY = "application/apply-patch+yaml; charset=utf-8"
 """The parameter keeps the client from writing the body itself, in JSON that is not YAML: see `yaml_text`."""
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -115,10 +115,6 @@ class Cluster:
         """Read a ConfigMap."""
         return await self.read("ConfigMap", namespace, name)
 
-    async def workflows(self, namespace: str = "") -> list[JSONObject]:
-        """List Workflows, of one namespace or all."""
-        return [item async for item in self.listed(WORKFLOW_KIND, namespace)]
-
     async def pods(self, namespace: str, selector: str) -> list[JSONObject]:
         """List pods by label."""
         return [item async for item in self.listed("Pod", namespace, selector)]
@@ -133,7 +129,7 @@ class Cluster:
         """List objects page by page, or only their metadata. Raises `ApiUnavailable`, `ApiRefused`."""
         query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
-            accept = _JSON if whole else _METADATA
+            accept = _JSON if whole else METADATA_LIST
             page: dict[str, Any] = await self._ask("GET", _path(kind, namespace), query, accept=accept)
             for item in page.get("items") or []:
                 yield item

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Hashable
 
 from cairn_runtime.errors import Fault
 from cairn_runtime.model.validation import Report, validate
@@ -19,12 +20,38 @@ from cairn_runtime.model.values import JSONObject
 
 LONGEST_SECONDS = 3.0
 """Ten times what a Workflow of 500 steps takes."""
+KEPT_BYTES = 2 << 20
+"""So much text of specs is kept judged: some thirty of 500 steps, some thousand of the usual size."""
 _AGAIN_SECONDS = 0.5
 """How soon it is interrupted again, should somebody in between have swallowed that."""
 TOO_LONG = (
     "takes too long to be judged here, so nothing of it is run; `cairn validate FILE` says without a limit"
     " what is wrong with it, such as thousands of names that do not exist"
 )
+
+
+class Reports:
+    """The last judgements, of no more text together than a bound: what is judged is thirty times as large."""
+
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._most = most_bytes
+        self._bytes = 0
+        self._kept: dict[Hashable, tuple[Report, int]] = {}
+        """By age of the last use, the oldest first."""
+
+    def get(self, key: Hashable) -> Report | None:
+        """What was judged under this key, if it is still known."""
+        if (found := self._kept.pop(key, None)) is None:
+            return None
+        self._kept[key] = found
+        return found[0]
+
+    def put(self, key: Hashable, report: Report, size: int) -> None:
+        """Keep a report of a spec of so many bytes; the oldest ones go."""
+        self._bytes += size - self._kept.pop(key, (report, 0))[1]
+        self._kept[key] = report, size
+        while self._bytes > self._most and len(self._kept) > 1:
+            self._bytes -= self._kept.pop(next(iter(self._kept)))[1]
 
 
 class _TooLong(BaseException):

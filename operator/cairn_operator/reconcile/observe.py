@@ -18,7 +18,8 @@ from typing import Protocol, TypeAlias
 
 from cairn_operator.names import WORKFLOW_LABEL
 from cairn_operator.reconcile import facts
-from cairn_operator.reconcile.judging import TOO_LONG, judged
+from cairn_operator.reconcile.judging import TOO_LONG, Reports, judged
+from cairn_operator.reconcile.lean import lean, size_of
 from cairn_operator.reconcile.state import Object, Origin, World
 from cairn_runtime.errors import CairnError, CheckpointNotFound, Fault, StoreUnavailable
 from cairn_runtime.model.ids import run_id_for, utc_now
@@ -33,8 +34,6 @@ _KEPT = ("name", "namespace", "uid", "labels", "annotations")
 """What of an object's metadata goes into a run's row."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """kubectl's own copy of the whole object."""
-_REPORTS = 100
-"""Specs that are kept judged."""
 _DEAR = 10_000
 """Specs of which it is kept that they took too long."""
 _LONG_SECONDS = 0.5
@@ -87,8 +86,7 @@ class Observer:
     outages: Outages | None = None
     allows: Callable[[str, str], bool] = lambda _store, _namespace: True
     """Whether Workflows of a namespace may name a store."""
-    _reports: dict[_Key, Report] = field(default_factory=dict)
-    """Of the last Workflows that were looked at, the oldest first."""
+    _reports: Reports = field(default_factory=Reports)
     _dear: dict[_Key, Report] = field(default_factory=dict)
     """Of those that took too long: never twice, however many others come."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -99,8 +97,10 @@ class Observer:
         now = utc_now()
         if document is None or "deletionTimestamp" in facts.part(document, "metadata"):
             return None
+        document, excess = lean(document)
         found = facts.workflow_object(document, now)
-        world = await self._with_spec(World(now, found, None), found)
+        world = World(now, found, None)
+        world = replace(world, faults=(excess,)) if excess else await self._with_spec(world, found)
         world = replace(
             world,
             pods=tuple(
@@ -149,10 +149,14 @@ class Observer:
         key = found.uid, found.generation, hash(repr(accepted.get("metadata"))), code
         if (long := self._dear.get(key)) is not None:
             return long
-        report = self._reports.pop(key, None) or await self._in_turn(found, accepted, limited=not copied)
-        _keep(self._reports, key, report, _REPORTS)
+        if (known := self._reports.get(key)) is not None:
+            return known
+        report = await self._in_turn(found, accepted, limited=not copied)
+        self._reports.put(key, report, size_of(spec))
         if any(fault.message == TOO_LONG for fault in report.faults):
-            _keep(self._dear, key, report, _DEAR)
+            self._dear[key] = report
+            if len(self._dear) > _DEAR:
+                del self._dear[next(iter(self._dear))]
         return report
 
     async def _in_turn(self, found: Object, accepted: JSONObject, *, limited: bool) -> Report:
@@ -261,12 +265,6 @@ def _kept(found: Object) -> JSONObject:
     }
     document.pop("status", None)
     return document
-
-
-def _keep(kept: dict[_Key, Report], key: _Key, report: Report, most: int) -> None:
-    kept[key] = report
-    if len(kept) > most:
-        del kept[next(iter(kept))]
 
 
 async def _head(store: Store, run: Run | None) -> Checkpoint | None:

@@ -79,22 +79,10 @@ class Listing:
     async def policies(self) -> dict[str, Policy]:
         """What each says now about its checkpoints, by uid.
 
-        One Workflow that nobody can read hides the page that it is in; then they are read one by one.
+        They are read one by one: a page of the largest would be gigabytes, and one that nobody can read would
+        hide it.
         """
-        try:
-            return await self._listed_policies()
-        except ApiUnreadable as error:
-            log.warning("workflows are read one by one", extra={"why": str(error)})
         return {str(meta.get("uid")): await self._policy(meta) async for meta in self.metadata()}
-
-    async def _listed_policies(self) -> dict[str, Policy]:
-        out: dict[str, Policy] = {}
-        for namespace in self.namespaces or ("",):
-            async for found in self.lister.listed(WORKFLOW_KIND, namespace):
-                meta = found.get("metadata")
-                if isinstance(meta, dict):
-                    out[str(meta.get("uid"))] = policy_of(found)
-        return out
 
     async def _policy(self, meta: dict[str, Any]) -> Policy:
         try:

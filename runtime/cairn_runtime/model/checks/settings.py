@@ -32,10 +32,14 @@ def spec_size(outline: Outline) -> Iterator[Fault]:
     """A spec larger than the API server should be given."""
     size = len(orjson.dumps(outline.spec))
     if size > MAX_SPEC_BYTES:
-        advice = "larger code comes by codeFrom or the image, larger input from a file or a store"
-        yield Fault(
-            "spec", f"larger than {MAX_SPEC_BYTES // 1024} KiB ({-(-size // 1024)} KiB as JSON); {advice}"
-        )
+        yield too_large(size)
+
+
+def too_large(size: int) -> Fault:
+    """What is said of a spec of so many bytes."""
+    advice = "larger code comes by codeFrom or the image, larger input from a file or a store"
+    text = f"larger than {MAX_SPEC_BYTES // 1024} KiB ({-(-size // 1024)} KiB as JSON); {advice}"
+    return Fault("spec", text)
 
 
 def thread(outline: Outline) -> Iterator[Fault]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 from kopf._core.intents.registries import OperatorRegistry
+from yarl import URL
 
-from cairn_operator.handlers.doorbells import Ring, doorbells, kopf_settings
+from cairn_operator.handlers.doorbells import Ring, doorbells, kopf_settings, only_metadata, with_items
 from cairn_operator.reconcile.workqueue import Key
 
 
@@ -104,3 +106,37 @@ def test_kopf_is_kept_quiet():
     assert (settings.networking.request_timeout, settings.queueing.worker_limit) == (20, 50)
     assert settings.process.ultimate_exiting_timeout is None
     assert [*settings.watching.label_selectors.values()] == ["cairn.dev/workflow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/apis/cairn.dev/v1alpha1/workflows?limit=100", "PartialObjectMetadataList"),
+        ("/apis/cairn.dev/v1alpha1/workflows?watch=true&resourceVersion=7", "PartialObjectMetadata"),
+        ("/apis/cairn.dev/v1alpha1", "PartialObjectMetadataList"),
+    ],
+    ids=["a list", "a watch", "the kinds"],
+)
+async def test_of_objects_only_their_metadata_are_asked_for(path, kind):
+    """A list and a watch have words of their own; what has no metadata is answered whole."""
+    asked = SimpleNamespace(url=URL(f"https://api{path}"), headers={"Accept": "*/*"})
+
+    async def handler(_request):
+        return None
+
+    await only_metadata(asked, handler)
+    assert asked.headers["Accept"] == f"application/json;as={kind};g=meta.k8s.io;v=v1,application/json"
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        ({"items": None, "kind": "List"}, {"items": [], "kind": "List"}),
+        ({"items": [1]}, {"items": [1]}),
+        ({"resources": []}, {"resources": []}),
+        ([], []),
+    ],
+)
+def test_an_empty_list_is_no_null(answer, read):
+    """So the API server writes it where only metadata are asked for, and kopf goes through it."""
+    assert with_items(answer) == read

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from cairn_operator.reconcile.judging import TOO_LONG, judged
+from cairn_operator.reconcile.judging import TOO_LONG, Reports, judged
+from cairn_runtime.model.validation import Report
 
 SECONDS = 0.3
 MANY = [f"a{n:x}" for n in range(400)]
@@ -118,3 +119,16 @@ def test_nothing_rings_afterwards():
         pass
     assert judged(workflow()).workflow is not None
     assert gc.isenabled()
+
+
+def test_of_what_was_judged_so_much_is_kept_as_fits():
+    """What was used last stays; one that is over the bound alone is kept until the next comes."""
+    kept, reports = Reports(most_bytes=10), {name: Report(None, (), ()) for name in "abcd"}
+    for name, size in (("a", 4), ("b", 4), ("a", 2), ("c", 4)):
+        kept.put(name, reports[name], size)
+    assert [kept.get(name) for name in "bac"] == [reports[name] for name in "bac"]
+
+    kept.put("d", reports["d"], 4)
+    assert [kept.get(name) for name in "abcd"] == [reports["a"], None, reports["c"], reports["d"]]
+    kept.put("b", reports["b"], 11)
+    assert [kept.get(name) for name in "acdb"] == [None, None, None, reports["b"]]

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.operator.reconcile.servers import Server
 
 from cairn_operator.reconcile import observe
-from cairn_operator.reconcile.judging import TOO_LONG
+from cairn_operator.reconcile.judging import TOO_LONG, Reports
 from cairn_operator.reconcile.observe import Observer
 from cairn_runtime.errors import Fault
 from cairn_runtime.model.ids import run_id_for
@@ -78,11 +78,12 @@ async def test_a_spec_that_took_too_long_is_never_judged_twice(server, monkeypat
         return Report(None, (Fault("spec", TOO_LONG),), ())
 
     monkeypatch.setattr(observe, "judged", dear)
-    monkeypatch.setattr(observe, "_REPORTS", 0)
-    observer = Observer(server, {"default": await open_store("memory:")}, "installation")
+    reports = Reports(most_bytes=0)
+    observer = Observer(server, {"default": await open_store("memory:")}, "installation", _reports=reports)
 
-    for _ in range(2):
-        await observer.observe("space", "w")
+    await observer.observe("space", "w")
+    reports.put("another", Report(None, (), ()), 1)
+    await observer.observe("space", "w")
 
     assert taken == ["w"]
 
@@ -123,3 +124,15 @@ async def test_a_store_of_other_namespaces_is_neither_read_nor_shown(server, nam
 
     assert world is not None
     assert world.store_error == error
+
+
+async def test_a_spec_that_is_too_large_is_a_fault_and_its_store_is_asked_all_the_same(server):
+    """A run that it had before goes on to be watched; the spec itself is not carried along."""
+    large = {**SPEC, "store": "default", "input": {"x": ["y" * 1000] * 300}}
+    server.put("Workflow", "space", "w", apiVersion="cairn.dev/v1alpha1", spec=large)
+
+    world = await observed(server)
+
+    assert [fault.path for fault in world.faults] == ["spec"]
+    assert (world.manifest, world.store, world.store_error) == (None, "default", None)
+    assert world.workflow.document["spec"] == {"store": "default"}

@@ -210,56 +210,54 @@ async def test_two_pruners_at_once_are_harmless(store):
     assert (gap.first_seq, gap.last_seq) == (1, 42)
 
 
-async def test_a_list_tells_each_workflows_policy():
-    """By uid; what cannot be read counts as not written."""
+class Lister:
+    """Workflows of a list, each of which is read by itself; `deep` is nested so that nobody can."""
 
-    class Lister:
-        async def listed(self, kind, namespace, selector="", *, whole=True):
-            assert (kind, whole) == ("Workflow", True)
-            history = {"keepLast": 4, "maxAge": "2h"}
-            yield {"metadata": {"uid": "a"}, "spec": {"checkpoint": {"history": history}}}
-            yield {"metadata": {"uid": "b"}, "spec": {"checkpoint": {"history": {"keepLast": "many"}}}}
-            yield {"metadata": {"uid": "c"}, "spec": "none"}
-
-    default = Policy(10, 7 * 86400.0)
-    assert await Listing(Lister()).policies() == {"a": Policy(4, 7200.0), "b": default, "c": default}
-
-
-class DeepLister:
-    """Workflows in two pages; one of them has an object in it that nobody can read."""
-
-    unreadable = "deep"
+    def __init__(self, **specs):
+        self.specs = specs
 
     async def listed(self, kind, namespace, selector="", *, whole=True):
-        yield {"metadata": {"uid": "a", "namespace": "team", "name": "well"}}
-        if whole:
-            raise ApiUnreadable
-        yield {"metadata": {"uid": "b", "namespace": "team", "name": self.unreadable}}
-        yield {"metadata": {"uid": "c", "namespace": "team", "name": "gone"}}
+        assert (kind, whole) == ("Workflow", False)
+        for name in self.specs:
+            yield {"metadata": {"uid": f"u-{name}", "namespace": "team", "name": name}}
 
     async def read(self, kind, namespace, name):
-        if name == "deep":
-            raise ApiUnreadable
-        if name == "silent":
-            raise ApiUnavailable
-        return {"spec": {"checkpoint": {"history": {"keepLast": 4}}}} if name == "well" else None
+        assert (kind, namespace) == ("Workflow", "team")
+        if isinstance(self.specs[name], Exception):
+            raise self.specs[name]
+        return self.specs[name] and {"spec": self.specs[name]}
+
+
+def kept(**history):
+    """A spec with what it says about its checkpoints."""
+    return {"checkpoint": {"history": history}}
+
+
+async def test_each_workflow_tells_its_policy():
+    """By uid; what is odd counts as not written, and one that went meanwhile says nothing."""
+    lister = Lister(a=kept(keepLast=4, maxAge="2h"), b=kept(keepLast="many"), c={"checkpoint": 1}, gone=None)
+
+    default = Policy(10, 7 * 86400.0)
+    assert await Listing(lister).policies() == {
+        "u-a": Policy(4, 7200.0),
+        "u-b": default,
+        "u-c": default,
+        "u-gone": default,
+    }
 
 
 async def test_one_workflow_that_nobody_can_read_hides_no_other():
     """Nested 1,100 levels deep in any namespace it stopped pruning in all of them, until stores were full."""
-    policies = await Listing(DeepLister()).policies()
+    policies = await Listing(Lister(deep=ApiUnreadable(), well=kept(keepLast=4))).policies()
 
-    assert policies["a"] == Policy(4, 7 * 86400.0)
-    assert policies["b"] == Policy(2**31, MAX_SECONDS)
+    assert policies["u-well"] == Policy(4, 7 * 86400.0)
+    assert policies["u-deep"] == Policy(2**31, MAX_SECONDS)
 
 
 async def test_reading_one_by_one_believes_no_silence():
     """An answer that did not come may have said that more is to be kept."""
-    lister = DeepLister()
-    lister.unreadable = "silent"
-
     with pytest.raises(ApiUnavailable):
-        await Listing(lister).policies()
+        await Listing(Lister(well=kept(keepLast=4), silent=ApiUnavailable())).policies()
 
 
 async def test_a_workflow_that_nobody_can_read_keeps_everything(store):
