@@ -165,7 +165,7 @@ def test_hostile_workflows_harm_only_themselves(installed):
         assert installed.state(name)["done"] == [*given, f"{name}-a#1"]
     installed.resume("calm", "latest", "1", statePatch={"done": "no list"}, steps=["b"])
     failed = condition_of(installed.phase("calm", "Failed"), "Failed")
-    said = "b#1 failed: WriteRefused: done: expected a list, not text"
+    said = "b#2 failed: WriteRefused: done: expected a list, not text"
     assert (failed["reason"], failed["message"]) == ("WriteRefused", said)
     assert unforeseen(installed) == []
 
