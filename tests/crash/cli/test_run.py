@@ -164,7 +164,7 @@ def test_a_failed_run_goes_on_from_where_it_failed(folder, trace):
     assert failed.code == 1
     assert list(failed.document) == [*ENDED, "error"]
     assert (failed.document["phase"], failed.document["reason"]) == ("Failed", "StepFailed")
-    assert failed.document["error"]["message"] == "no stamps"
+    assert failed.document["error"]["message"] == "send#1 failed after 4 attempts: ValueError: no stamps"
     (folder / "broken").unlink()
 
     told = cairn("resume", "tour", "--from", "head", cwd=folder)
