@@ -16,7 +16,7 @@ from tests.cluster import installations
 from tests.cluster.charts import RELEASE, Helm, with_chart_images
 from tests.cluster.harness import tools
 from tests.cluster.harness.cluster import Cluster
-from tests.cluster.harness.commands import CommandFailed, output
+from tests.cluster.harness.commands import CommandFailed, output, until
 from tests.cluster.harness.places import CHECKOUT, places
 from tests.cluster.installations import with_images
 from tests.cluster.pages import Reader, commands
@@ -49,7 +49,8 @@ def test_what_the_page_on_kubernetes_types_can_be_typed(cluster, clone):
     said = Reader(cluster, clone).type(*commands(KUBECTL))
 
     assert re.search(r"hello +Succeeded +4/4 +[0-9a-f-]{36} +0 ", said["kubectl get workflows"])
-    assert "greet" in said["kubectl get checkpoints"]
+    # The last ones are shown just after the status, which nobody who types looks at so soon.
+    until(lambda: "greet" in cluster.kubectl("get", "checkpoints"), "every checkpoint is shown")
     assert "Hello, world!" in said["kubectl logs --selector cairn.dev/workflow=hello"]
 
 
