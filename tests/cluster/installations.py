@@ -402,11 +402,14 @@ def build_images(cluster: Cluster) -> None:
     cluster.build_image(IMAGE, CHECKOUT / "Dockerfile")
 
 
+KINDS = ("crd/workflows.cairn.dev", "crd/checkpoints.cairn.dev")
+
+
 def define(cluster: Cluster) -> None:
     """Let the cluster know the kinds, as they are in this checkout."""
     cluster.kubectl("apply", f"--filename={CHECKOUT / 'crds'}")
-    for kind in ("workflows", "checkpoints"):
-        cluster.wait(f"crd/{kind}.cairn.dev", "condition=Established")
+    for kind in KINDS:
+        cluster.wait(kind, "condition=Established")
 
 
 def install(namespace: Cluster, store_url: str) -> Installation:

@@ -174,15 +174,16 @@ def test_without_keep_the_kinds_go_with_the_release(release, cluster):
     helm("uninstall", RELEASE)
 
     # Each is there until the last of its objects has gone.
-    for kind in ("workflows", "checkpoints"):
-        cluster.wait(f"crd/{kind}.cairn.dev", "delete")
+    for kind in installations.KINDS:
+        cluster.wait(kind, "delete")
 
 
 def test_an_upgrade_touches_no_run_and_an_uninstall_leaves_the_workflows(
     helm, cluster, namespace, images, kinds
 ):
     """From the version before to this one with other values, under a Workflow that is held in a step."""
-    installations.define(cluster)
+    # The kinds of the version before come with it: those of this one are not the release's to change.
+    cluster.kubectl("delete", *installations.KINDS, "--ignore-not-found")
     ours, watched = Helm(helm, namespace), [namespace.namespace]
     installed = Installation(namespace)
     ours.install(chart=PREVIOUS, watchNamespaces=watched)
