@@ -215,28 +215,19 @@ async def test_another_history_under_the_id_is_not_touched(here, there):
     assert report.runs == 1
 
 
-async def test_a_run_that_lives_is_never_prolonged(here, there):
-    """A shorter run that is no copy has a writer of its own."""
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(Outcome("Running"), id="it lives: it has a writer of its own"),
+        pytest.param(Outcome("Cancelled", "Cancelled"), id="it stays where somebody stopped it"),
+    ],
+)
+async def test_a_run_that_was_claimed_here_is_no_copy(here, there, outcome):
+    """It is not gone on with, however much longer the file's history is."""
     writer = await history(here, "d")
     await bring(there, (await archive(here, writer.run_id))[0])
     fence = await there.claim(writer.run_id, (await there.run(writer.run_id)).epoch, new_id())
-    await there.commit(writer.run_id, fence, 1, new_id(), [], Outcome("Running"))
-    await writer.commit()
-    before = await picture(there, writer.run_id)
-
-    report = await bring(there, (await archive(here, writer.run_id))[0])
-
-    assert [left.reason for left in report.left] == ["HistoryConflict"]
-    assert await picture(there, writer.run_id) == before
-
-
-async def test_a_run_that_was_cancelled_here_is_no_copy(here, there):
-    """It stopped where somebody stopped it, and stays so, however much longer the file's history is."""
-    writer = await history(here, "d")
-    await bring(there, (await archive(here, writer.run_id))[0])
-    run = await there.run(writer.run_id)
-    fence = await there.claim(writer.run_id, run.epoch, new_id())
-    await there.commit(writer.run_id, fence, 1, new_id(), [], Outcome("Cancelled", "Cancelled"))
+    await there.commit(writer.run_id, fence, 1, new_id(), [], outcome)
     await writer.commit()
     before = await picture(there, writer.run_id)
 

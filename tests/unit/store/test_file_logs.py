@@ -413,23 +413,6 @@ def open_logs(tmp_path: Path) -> list[str]:
     return [file for file in found if file.startswith(str(tmp_path)) and file.endswith("run.log")]
 
 
-async def test_a_step_that_changes_the_folder_takes_nothing_away(tmp_path, monkeypatch):
-    """A relative address is that of the folder in which the store was opened."""
-    monkeypatch.chdir(tmp_path)
-    store = await open_store("file:store")
-    writer = await begun(store)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-
-    await writer.commit()
-    await store.heartbeat(writer.run_id, writer.fence)
-    again = await store.create_run(new_run())
-
-    assert [row.seq for row in await store.load(writer.run_id)] == [1]
-    assert (await store.run(again.run_id)).head_seq == 0
-    await store.close()
-
-
 @pytest.mark.parametrize("name", [".", "run.log"], ids=["the folder", "the log"])
 async def test_a_run_that_was_taken_away_takes_no_write(store, tmp_path, name):
     """What is appended to a file without a name would be acknowledged, and be gone with the process."""

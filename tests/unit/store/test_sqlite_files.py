@@ -431,23 +431,6 @@ async def test_a_hold_without_a_child_ends_after_the_grace(tmp_path):
     await store.close()
 
 
-async def test_a_step_that_changes_the_folder_takes_nothing_away(tmp_path, monkeypatch):
-    """A relative address is that of the folder in which the store was opened."""
-    monkeypatch.chdir(tmp_path)
-    store = await open_store("sqlite:///store.db")
-    writer = await begun(store)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-
-    await writer.commit()
-    await store.heartbeat(writer.run_id, writer.fence)
-    again = await store.create_run(new_run())
-
-    assert [row.seq for row in await store.load(writer.run_id)] == [1]
-    assert (await store.run(again.run_id)).head_seq == 0
-    await store.close()
-
-
 @pytest.mark.parametrize("replaced", [False, True], ids=["removed", "another one in its place"])
 async def test_a_file_that_was_taken_away_takes_no_write(tmp_path, replaced):
     """What is written to it would be acknowledged, and be gone with the process."""
