@@ -9,7 +9,6 @@ Pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import orjson
 
@@ -27,16 +26,12 @@ def lean(document: JSONObject) -> tuple[JSONObject, Fault | None]:
     """
     meta, spec = facts.part(document, "metadata"), facts.part(document, "spec")
     if size_of(meta.get("managedFields")) > MAX_SPEC_BYTES:
-        document = {**document, "metadata": _without(meta, lambda name, _: name == "managedFields")}
+        document = {**document, "metadata": {name: meta[name] for name in meta if name != "managedFields"}}
     size = size_of(spec)
     if size <= MAX_SPEC_BYTES:
         return document, None
-    kept = _without(spec, lambda _, value: isinstance(value, dict | list))
+    kept: JSONObject = {name: value for name, value in spec.items() if not isinstance(value, dict | list)}
     return {**document, "spec": kept}, too_large(size)
-
-
-def _without(part: JSONObject, goes: Callable[[str, JSONValue], bool]) -> JSONObject:
-    return {name: value for name, value in part.items() if not goes(name, value)}
 
 
 def size_of(value: JSONValue) -> int:
